@@ -1,0 +1,2 @@
+//! The file index of a tar stream.
+#![forbid(unsafe_code)]

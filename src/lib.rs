@@ -1,0 +1,3 @@
+//! The data path of an Amanda backup client.
+
+pub mod index;
