@@ -1,0 +1,2 @@
+//! The event loop.
+#![forbid(unsafe_code)]

@@ -1,0 +1,50 @@
+//! Descriptors the library owns, and descriptors it was lent.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+
+/// A file descriptor together with the answer to who closes it.
+///
+/// A descriptor made from an [`OwnedFd`] is closed when this value is dropped. A lent one never is: it belongs to
+/// the host program, which keeps it open for as long as this value lives.
+#[derive(Debug)]
+pub struct Descriptor(Ownership);
+
+#[derive(Debug)]
+enum Ownership {
+    Owned(OwnedFd),
+    Lent(RawFd),
+}
+
+impl Descriptor {
+    /// Wraps a descriptor that stays the caller's.
+    ///
+    /// # Safety
+    /// `fd` is open and is not -1. The caller keeps it open until the returned value is dropped, or accepts that the
+    /// library's calls then fail with `EBADF` or reach whatever file has taken over the number.
+    #[must_use]
+    pub unsafe fn lend(fd: RawFd) -> Self {
+        Self(Ownership::Lent(fd))
+    }
+}
+
+impl From<OwnedFd> for Descriptor {
+    fn from(fd: OwnedFd) -> Self {
+        Self(Ownership::Owned(fd))
+    }
+}
+
+impl AsFd for Descriptor {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.0 {
+            Ownership::Owned(fd) => fd.as_fd(),
+            // SAFETY: whoever lent the descriptor promised in `lend` that it is not -1 and stays open.
+            Ownership::Lent(fd) => unsafe { BorrowedFd::borrow_raw(*fd) },
+        }
+    }
+}
+
+impl AsRawFd for Descriptor {
+    fn as_raw_fd(&self) -> RawFd {
+        self.as_fd().as_raw_fd()
+    }
+}

@@ -1,0 +1,14 @@
+//! Every system call the library makes, each behind a small safe function.
+//!
+//! This room and `ffi` are the only ones with `unsafe`. A call that a platform lacks has a stand-in with the same
+//! signature here, so that the rooms above never ask which platform they run on.
+
+mod descriptor;
+pub(crate) mod pipe;
+pub(crate) mod poller;
+pub(crate) mod signal;
+pub(crate) mod socket;
+pub(crate) mod splice;
+pub(crate) mod wait;
+
+pub use descriptor::Descriptor;

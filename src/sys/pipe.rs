@@ -1,0 +1,1 @@
+//! Pipes: making them, their size, how much they hold.

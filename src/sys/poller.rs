@@ -1,0 +1,1 @@
+//! Registration of descriptors with the system's poller.

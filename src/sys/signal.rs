@@ -1,0 +1,1 @@
+//! Keeping SIGPIPE away from the host program.

@@ -1,0 +1,1 @@
+//! Writing to connections without blocking.

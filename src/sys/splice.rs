@@ -1,0 +1,1 @@
+//! Moving and duplicating bytes between pipes without copying them through user space.

@@ -1,0 +1,1 @@
+//! Waiting for a handful of descriptors in a thread of the library's own.

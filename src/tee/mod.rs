@@ -1,0 +1,2 @@
+//! The tee.
+#![forbid(unsafe_code)]
