@@ -1,0 +1,128 @@
+#!/bin/bash
+# Gets, patches, builds and installs a private Amanda. Repeated, it does only what a change made necessary.
+#
+# A packager finds the recipe in the functions below, in the order of their calls at the end.
+# Variables: see lib/common.sh. Log files: build/logs/amanda-*.log.
+set -euo pipefail
+. "$(dirname "$0")/lib/common.sh"
+# shellcheck source=lib/source.sh
+. "$repository/scripts/lib/source.sh"
+
+work=$build/amanda-$variant
+tree=$work/source
+library=$build/amrelay
+logs=$build/logs
+
+# done_before STEP KEY: whether STEP was last completed with the same KEY.
+done_before() { [ "$(cat "$work/$1.done" 2>/dev/null)" = "$2" ]; }
+now_done() { echo "$2" >"$work/$1.done"; }
+digest() { sha256sum | cut -d ' ' -f 1; }
+
+build_library() {
+    [ "$AMRELAY" = yes ] || return 0
+    say "Building libamrelay into ${library#"$repository"/}"
+    logged "$logs/libamrelay.log" make --no-print-directory -C "$repository" install "PREFIX=$library" DESTDIR=
+}
+
+# The tree is compared file by file with a freshly patched one: what no patch has changed keeps its time stamp.
+prepare_source() {
+    local tarball key names
+    tarball=$(find_tarball)
+    names=$(patch_names)
+    key=$({ echo "$amanda_sha256"; for name in $names; do cat "$amanda_patches/$name"; done; } | digest)
+    source_key=$key
+    ! done_before source "$key" || return 0
+    say "Unpacking Amanda $amanda_version${names:+ and applying $(wc -w <<<"$names") patches}"
+    rm -f "$work/source.done"
+    logged "$logs/amanda-patch-$variant.log" patched_tree "$tarball" "$work/fresh"
+    mkdir -p "$tree"
+    update_tree "$work/fresh" "$tree" "$work/manifest" >"$work/changed"
+    if grep -qE '\.(ac|am|m4)$|^\./(autogen|VERSION|config/)' "$work/changed"; then
+        rm -f "$work/autogen.done"
+    fi
+    rm -rf "$work/fresh"
+    now_done source "$key"
+}
+
+# Amanda's runtar runs one tar only, and wants its name without symbolic links.
+set_configure_options() {
+    # The commas belong to port ranges.
+    # shellcheck disable=SC2054
+    options=(
+        --prefix="$AMANDA_PREFIX" --with-user="$AMANDA_USER" --with-group="$AMANDA_USER"
+        --localstatedir="$AMANDA_PREFIX/var" --sysconfdir="$AMANDA_PREFIX/etc" --without-amperldir
+        --with-tmpdir="$AMANDA_PREFIX/tmp" --with-debugging="$AMANDA_PREFIX/debug"
+        --with-gnutar="$(realpath "$(command -v tar)")" --with-gnutar-listdir="$AMANDA_PREFIX/var/gnutar-lists"
+        --with-rundump --with-config=daily --with-index-server=localhost --with-tape-server=localhost
+        --with-bsdtcp-security --with-bsdudp-security --with-rsh-security --with-ssh-security
+        --with-ssl-security --with-krb5-security
+        --with-low-tcpportrange=880,1010 --with-tcpportrange=11000,11300 --with-udpportrange=900,1000
+        --without-rest-server --disable-s3-device --disable-dvdrw-device
+        --disable-manpage-build --disable-nls --disable-static
+    )
+    environment=("KRB5_SPOTS=$work/krb5")
+    case $AMRELAY in
+        yes)
+            options+=(--with-amrelay)
+            environment+=("PKG_CONFIG_PATH=$library/lib/pkgconfig" "LDFLAGS=-Wl,-rpath,$library/lib")
+            ;;
+        no) options+=(--without-amrelay) ;;
+    esac
+}
+
+# configure looks for Kerberos in DIR/lib only, and Debian keeps libraries one level deeper.
+gather_kerberos() {
+    local libraries
+    libraries=/usr/lib/$(gcc -print-multiarch)
+    mkdir -p "$work/krb5/lib" "$work/krb5/include"
+    ln -sf "$libraries"/lib{krb5,gssapi_krb5,k5crypto,krb5support,com_err}.so "$work/krb5/lib/"
+}
+
+configure_amanda() {
+    local key
+    gather_kerberos
+    set_configure_options
+    if [ ! -f "$work/autogen.done" ]; then
+        say "Generating configure"
+        rm -f "$work/configure.done"
+        (cd "$tree" && logged "$logs/amanda-autogen-$variant.log" ./autogen)
+        touch "$work/autogen.done"
+    fi
+    key=$(printf '%s\n' "${options[@]}" "${environment[@]}" | digest)
+    configure_key=$key
+    ! done_before configure "$key" || return 0
+    say "Configuring Amanda ($variant)"
+    rm -f "$work/configure.done"
+    (cd "$tree" && logged "$logs/amanda-configure-$variant.log" env "${environment[@]}" ./configure "${options[@]}")
+    now_done configure "$key"
+}
+
+build_amanda() {
+    local key header=/dev/null
+    [ "$AMRELAY" != yes ] || header=$library/include/amrelay.h
+    key="$source_key $configure_key $(digest <"$header")"
+    build_key=$key
+    ! done_before build "$key" || return 0
+    say "Compiling Amanda ($variant); the first time takes some minutes"
+    rm -f "$work/build.done"
+    logged "$logs/amanda-make-$variant.log" make -C "$tree" -j "$(nproc)"
+    now_done build "$key"
+}
+
+# Amanda's installation gives files to its user and makes programs set-uid root; the sandbox knows the user.
+install_amanda() {
+    ! done_before install "$build_key" || return 0
+    say "Installing Amanda ($variant) in $AMANDA_PREFIX"
+    rm -f "$work/install.done"
+    logged "$logs/amanda-install-$variant.log" "$repository/scripts/sandbox.sh" make -C "$tree" install
+    now_done install "$build_key"
+}
+
+[[ $repository$AMANDA_PREFIX != *[[:space:]]* ]] || die "Amanda's build cannot cope with a blank in the folder's name"
+"$repository/scripts/packages.sh" amanda
+mkdir -p "$work" "$logs"
+build_library
+prepare_source
+configure_amanda
+build_amanda
+install_amanda

@@ -1,0 +1,60 @@
+# shellcheck shell=bash disable=SC2034
+# What every script shares: where things are, how to speak, how to become root.
+#
+# Variables a caller may set:
+#   AMRELAY        which Amanda: yes (patched, with libamrelay), no (patched, configured --without-amrelay),
+#                  upstream (the tarball as it is)
+#   AMANDA_PREFIX  where that Amanda is installed; each kind has its own default under build/
+#   AMANDA_USER    the user Amanda runs as; it need not exist on this machine
+#   AMANDA_TARBALL the source, if it is at hand
+
+repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
+build=$repository/build
+cache=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/amrelay
+
+: "${AMRELAY:=yes}" "${AMANDA_USER:=amandabackup}" "${AMANDA_TARBALL:=}"
+
+say() { printf '==> %s\n' "$*"; }
+die() {
+    printf '%s: error: %s\n' "${0##*/}" "$*" >&2
+    exit 1
+}
+
+case $AMRELAY in
+    yes) variant=relay ;;
+    no) variant=plain ;;
+    upstream) variant=upstream ;;
+    *) die "AMRELAY is '$AMRELAY'; it must be yes, no or upstream" ;;
+esac
+: "${AMANDA_PREFIX:=$build/prefix-$variant}"
+
+# The variables a command run as root is to see: sudo drops them, and its policy may forbid --preserve-env.
+handed_on=(HOME XDG_CACHE_HOME AMRELAY AMANDA_PREFIX AMANDA_USER)
+export AMRELAY AMANDA_PREFIX AMANDA_USER
+
+as_root() {
+    local name settings=()
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+        return
+    fi
+    command -v sudo >/dev/null || die "this needs root, and there is no sudo"
+    for name in "${handed_on[@]}"; do
+        [ -z "${!name-}" ] || settings+=("$name=${!name}")
+    done
+    sudo env "${settings[@]}" "$@"
+}
+
+# logged FILE COMMAND...: the command's output goes to FILE; its end is shown if the command fails.
+logged() {
+    local file=$1 status=0
+    shift
+    mkdir -p "$(dirname "$file")"
+    "$@" >"$file" 2>&1 || status=$?
+    if [ "$status" -ne 0 ]; then
+        grep -hE "error|Error|\*\*\*" "$file" | cut -c 1-300 | tail -n 10 >&2 || :
+        tail -n 15 "$file" | cut -c 1-300 >&2
+        printf '%s: error: "%s" ended with status %s; all of its output: %s\n' "${0##*/}" "$*" "$status" "$file" >&2
+    fi
+    return "$status"
+}

@@ -1,0 +1,98 @@
+# shellcheck shell=bash disable=SC2154
+# The configuration of the private Amanda: server, client, who may do what.
+
+# A run's own folders take the place of the installation's, so that runs share nothing but programs.
+#   $run/etc    configuration            $run/debug  debug files
+#   $run/var    state, index, tapes      $run/logs   what this run's commands print
+prepare_run() {
+    local folder
+    rm -rf "$run"
+    mkdir -p "$run/logs"
+    for folder in debug tmp var etc; do
+        mkdir -p "$run/$folder" "$AMANDA_PREFIX/$folder"
+        mount --bind "$run/$folder" "$AMANDA_PREFIX/$folder"
+    done
+    mkdir -p "$run"/etc/amanda/daily "$run"/var/{holding,tapes,index,info,log,gnutar-lists}
+    write_server_config >"$run/etc/amanda/daily/amanda.conf"
+    write_client_config >"$run/etc/amanda/amanda-client.conf"
+    : >"$run/etc/amanda/daily/disklist"
+    touch "$run/var/amandates"
+    # Nothing but the tar and the ports Amanda was configured with.
+    echo "tcp_port_range=880,1010" >"$run/etc/amanda-security.conf"
+    echo "udp_port_range=900,1000" >>"$run/etc/amanda-security.conf"
+    write_permissions
+    chown -R "$AMANDA_USER:$AMANDA_USER" "$run"/{etc/amanda,debug,tmp,var}
+}
+
+write_server_config() {
+    cat <<END
+org "loopback"
+mailto ""
+dumpuser "$AMANDA_USER"
+inparallel 4
+dumporder "ssss"
+dumpcycle 30
+runspercycle 30
+tapecycle 30
+runtapes 1
+netusage 10 Gbps
+etimeout 120
+dtimeout 120
+ctimeout 30
+infofile "$AMANDA_PREFIX/var/info"
+logdir "$AMANDA_PREFIX/var/log"
+indexdir "$AMANDA_PREFIX/var/index"
+define changer vtapes {
+    tpchanger "chg-disk:$AMANDA_PREFIX/var/tapes"
+    property "num-slot" "8"
+    property "auto-create-slot" "yes"
+}
+tpchanger "vtapes"
+labelstr "^daily-[0-9][0-9]*$"
+autolabel "daily-%%" any
+tapetype disk
+define tapetype disk {
+    length 200 gbytes
+}
+holdingdisk holding {
+    directory "$AMANDA_PREFIX/var/holding"
+    use -100 mbytes
+}
+define dumptype loopback {
+    auth "$AUTH"
+    index yes
+    compress none
+    holdingdisk required
+    estimate client
+    maxdumps 4
+    program "GNUTAR"
+$(server_auth_settings)
+$(dumptype_settings)
+}
+END
+}
+
+write_client_config() {
+    cat <<END
+conf "daily"
+index-server "localhost"
+tape-server "localhost"
+auth "$AUTH"
+gnutar-list-dir "$AMANDA_PREFIX/var/gnutar-lists"
+amandates "$AMANDA_PREFIX/var/amandates"
+amdump-server "localhost"
+$(server_auth_settings)
+END
+}
+
+# Who may ask amandad for what: the server's dumps, and root's recovery on the client.
+write_permissions() {
+    local home
+    home=$(getent passwd "$AMANDA_USER" | cut -d : -f 6)
+    printf 'localhost %s\n' "$AMANDA_USER amdump" "root amindexd amidxtaped" >"$home/.amandahosts"
+    chown "$AMANDA_USER:$AMANDA_USER" "$home/.amandahosts"
+    chmod 600 "$home/.amandahosts"
+}
+
+# add_disk NAME DIRECTORY: a disk list entry.
+add_disk() { echo "localhost $1 $2 loopback" >>"$run/etc/amanda/daily/disklist"; }

@@ -1,0 +1,40 @@
+# shellcheck shell=bash disable=SC2154
+# One run of the server, with a watch on the client's processes.
+
+# as_amanda COMMAND...: as Amanda's user, in its home, with nothing of root's environment.
+as_amanda() {
+    local home
+    home=$(getent passwd "$AMANDA_USER" | cut -d : -f 6)
+    (cd "$home" && setpriv --reuid "$AMANDA_USER" --regid "$AMANDA_USER" --init-groups env -i "HOME=$home" LC_ALL=C \
+        "PATH=$server_programs:/usr/bin:/bin" "$@")
+}
+
+# dump LEVEL: runs amdump once and keeps its log as $run/logs/amdump-LEVEL.log and the processes seen meanwhile as
+# $run/logs/processes-LEVEL.
+dump() {
+    local watcher status=0
+    perl "$repository/scripts/lib/watch-processes.pl" "$run/logs/processes-$1" &
+    watcher=$!
+    as_amanda amdump daily >"$run/logs/amdump-$1.out" 2>&1 || status=$?
+    kill $watcher
+    wait $watcher || :
+    if [ $status -ne 0 ]; then
+        tail -n 20 "$run/logs/amdump-$1.out"
+        grep -hE '^(FAIL|STRANGE|FATAL|ERROR|\?|  )' "$(newest_log)" || :
+        die "amdump ended with status $status; see ${run#"$repository"/}"
+    fi
+    cp "$(newest_log)" "$run/logs/amdump-$1.log"
+}
+
+# Log files are named by the time of the run; the log of the newest run sorts last.
+newest_log() {
+    local logs=("$run"/var/log/log.2*)
+    [ ! -f "${logs[-1]}" ] || echo "${logs[-1]}"
+}
+
+# force_level LEVEL: makes the next run dump every entry at that level.
+force_level() {
+    local option=force
+    [ "$1" -eq 0 ] || option=force-level-1
+    as_amanda amadmin daily $option localhost >>"$run/logs/amadmin.out"
+}

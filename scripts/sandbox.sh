@@ -1,0 +1,103 @@
+#!/bin/bash
+# sandbox.sh [--private-path] COMMAND...: runs COMMAND as root in namespaces of its own.
+#
+# Inside, the machine has only a loopback interface (every port is free and nothing leaves the machine), a private
+# /etc with Amanda's user and services added, an empty /run and /dev/shm, and only COMMAND's own processes: all of them
+# end with it. The machine's own configuration, processes and ports are out of reach.
+#
+# Amanda wants every directory above its security file to belong to root and to be closed to others' writing, and its
+# user must be able to pass through them. A checkout in a home directory or below /tmp is neither: --private-path puts
+# root's own directories in place of those above the build folder, with the same contents below.
+set -euo pipefail
+. "$(dirname "$0")/lib/common.sh"
+
+inside=/run/amrelay
+
+enter() {
+    as_root unshare --mount --net --pid --ipc --uts true 2>/dev/null ||
+        die "cannot make namespaces here (unshare failed): a container needs the right to mount (CAP_SYS_ADMIN) for this"
+    as_root unshare --mount --propagation private --net --pid --ipc --uts --fork --kill-child --mount-proc \
+        "$repository/scripts/sandbox.sh" --inside "$@"
+}
+
+# The lowest user id from 63000 that is free both as a user and as a group.
+free_id() {
+    local id=63000
+    while getent passwd $id >/dev/null || getent group $id >/dev/null; do id=$((id + 1)); done
+    echo $id
+}
+
+# add_user NAME ID HOME SHELL: puts NAME into the private /etc, in place of a user of that name.
+add_user() {
+    sed -i "/^$1:/d" $inside/etc/passwd $inside/etc/group $inside/etc/shadow
+    echo "$1:x:$2:$2::$3:$4" >>$inside/etc/passwd
+    echo "$1:x:$2:" >>$inside/etc/group
+    echo "$1:*:19000:0:99999:7:::" >>$inside/etc/shadow
+}
+
+private_etc() {
+    local id
+    mkdir $inside/etc $inside/home
+    cp -a /etc/. $inside/etc/
+    rm -f $inside/etc/hosts $inside/etc/nsswitch.conf
+    touch $inside/etc/shadow
+    id=$(id -u "$AMANDA_USER" 2>/dev/null || free_id)
+    add_user "$AMANDA_USER" "$id" $inside/home /bin/bash
+    chown "$id:$id" $inside/home
+    # sshd drops its privileges to this user.
+    grep -q ^sshd: $inside/etc/passwd || add_user sshd $((id + 1)) /run/sshd /usr/sbin/nologin
+    echo '127.0.0.1 localhost' >$inside/etc/hosts
+    printf '%s: files\n' passwd group shadow hosts services protocols >$inside/etc/nsswitch.conf
+    sed -i '/^k\?amanda\|^amidx/d' $inside/etc/services
+    printf '%s\n' 'amanda 10080/tcp' 'amanda 10080/udp' 'kamanda 10081/tcp' 'amandaidx 10082/tcp' 'amidxtape 10083/tcp' \
+        >>$inside/etc/services
+    mount --bind $inside/etc /etc
+}
+
+# Prints the topmost directory above the build folder that Amanda would not trust or could not enter.
+first_unfit_directory() {
+    local path='' part IFS=/
+    for part in ${build#/}; do
+        path=$path/$part
+        # Root's, not writable by group or others, open to others' passing.
+        if [ "$(stat -c %u "$path")" != 0 ] || [ $((0$(stat -c %a "$path") & 023)) -ne 1 ]; then
+            echo "$path"
+            return
+        fi
+    done
+}
+
+private_path() {
+    local unfit child
+    unfit=$(first_unfit_directory)
+    [ -n "$unfit" ] || return 0
+    mkdir $inside/repository
+    mount --bind "$repository" $inside/repository
+    mount -t tmpfs -o mode=755 tmpfs "$unfit"
+    mkdir -p "$build" "$repository/scripts"
+    mount --bind $inside/repository/scripts "$repository/scripts"
+    for child in "$inside"/repository/build/*/; do
+        child=$(basename "$child")
+        mkdir "$build/$child"
+        mount --bind "$inside/repository/build/$child" "$build/$child"
+    done
+    cd "$repository"
+}
+
+if [ "${1-}" != --inside ]; then
+    enter "$@"
+    exit
+fi
+shift
+umask 022
+hostname localhost
+ip link set lo up
+mount -t tmpfs -o mode=755 tmpfs /run
+mount -t tmpfs -o mode=1777 tmpfs /dev/shm
+mkdir $inside /run/lock
+private_etc
+if [ "${1-}" = --private-path ]; then
+    shift
+    private_path
+fi
+exec "$@"
