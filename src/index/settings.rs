@@ -1,0 +1,270 @@
+//! What extended headers set for the members behind them.
+
+use super::name::Name;
+use super::outcome::Fault;
+
+/// The most entries a sparse map may claim: 2^32, which a map in memory would answer with 64 GiB.
+///
+/// Where GNU tar gives up depends on the machine's memory; this index keeps no map at all.
+pub const MAX_MAP_ENTRIES: u64 = 1 << 32;
+
+/// The keys that change the listing, or that GNU tar wants to be numbers.
+///
+/// Sources: POSIX pax, "Extended Header Keywords"; GNU tar manual, "Storing Sparse Files" (PAX
+/// formats 0.0, 0.1 and 1.0) and "Including a Label in the Archive".
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Key {
+    Path,
+    SparseName,
+    Label,
+    Size,
+    RealSize,
+    SparseMajor,
+    EntryCount,
+    EntryLength,
+    Map,
+    /// A number without an effect here, at most so large.
+    Number(u64),
+    Other,
+}
+
+impl Key {
+    /// The key of a record by its name.
+    pub(super) fn of(name: &[u8]) -> Self {
+        match name {
+            b"path" => Self::Path,
+            b"GNU.sparse.name" => Self::SparseName,
+            b"GNU.volume.label" => Self::Label,
+            b"size" => Self::Size,
+            b"GNU.sparse.size" | b"GNU.sparse.realsize" => Self::RealSize,
+            b"GNU.sparse.major" => Self::SparseMajor,
+            b"GNU.sparse.numblocks" => Self::EntryCount,
+            b"GNU.sparse.numbytes" => Self::EntryLength,
+            b"GNU.sparse.map" => Self::Map,
+            b"GNU.sparse.offset" => Self::Number(super::number::MAX_OFFSET),
+            b"GNU.sparse.minor" | b"uid" | b"gid" => Self::Number(u64::from(u32::MAX)),
+            _ => Self::Other,
+        }
+    }
+
+    /// The largest value, for a key whose value is a number.
+    pub(super) fn largest(self) -> Option<u64> {
+        match self {
+            Self::Size | Self::RealSize | Self::EntryLength => Some(super::number::MAX_OFFSET),
+            Self::SparseMajor => Some(u64::from(u32::MAX)),
+            Self::EntryCount => Some(u64::MAX),
+            Self::Number(largest) => Some(largest),
+            _ => None,
+        }
+    }
+}
+
+/// In which order GNU tar applies the records of a header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// `x`: the last record of a key counts.
+    FirstToLast,
+    /// `g`: the first record of a key counts (xheader.c keeps them as a list it pushes to).
+    LastToFirst,
+}
+
+/// The settings of one `x` header, or of the `g` header in force.
+pub(super) struct Settings {
+    order: Order,
+    name: Name,
+    name_is_sparse: bool,
+    label: Name,
+    size: Option<u64>,
+    real_size: Option<u64>,
+    sparse_major: Option<u64>,
+    map: MapEffect,
+    map_too_large: bool,
+    /// What GNU tar will complain about when it applies these settings to a member.
+    pub(super) fault: Option<(Fault, u64)>,
+}
+
+impl Settings {
+    pub(super) fn new(order: Order) -> Self {
+        Self {
+            order,
+            name: Name::default(),
+            name_is_sparse: false,
+            label: Name::default(),
+            size: None,
+            real_size: None,
+            sparse_major: None,
+            map: MapEffect::default(),
+            map_too_large: false,
+            fault: None,
+        }
+    }
+
+    /// Forgets everything but keeps the names' memory.
+    pub(super) fn clear(&mut self) {
+        let name = std::mem::take(&mut self.name);
+        let label = std::mem::take(&mut self.label);
+        *self = Self {
+            name,
+            label,
+            ..Self::new(self.order)
+        };
+        self.name.clear();
+        self.label.clear();
+    }
+
+    /// Takes over a text by swapping; `value` is left with something to be overwritten.
+    pub(super) fn set_text(&mut self, key: Key, value: &mut Name) {
+        let is_sparse = key == Key::SparseName;
+        if key == Key::Label {
+            std::mem::swap(&mut self.label, value);
+            return;
+        }
+        // GNU.sparse.name beats path whatever their order.
+        let wins = match self.order {
+            _ if !self.name.is_present() => true,
+            Order::FirstToLast => is_sparse || !self.name_is_sparse,
+            Order::LastToFirst => is_sparse && !self.name_is_sparse,
+        };
+        if wins {
+            std::mem::swap(&mut self.name, value);
+            self.name_is_sparse = is_sparse;
+        }
+    }
+
+    /// Takes a number over.
+    pub(super) fn set_number(&mut self, key: Key, value: u64) {
+        let slot = match key {
+            Key::Size => &mut self.size,
+            Key::RealSize => &mut self.real_size,
+            Key::SparseMajor => &mut self.sparse_major,
+            Key::EntryCount => {
+                self.map_too_large |= value > MAX_MAP_ENTRIES;
+                return self.map.add(MapStep::Room(value), self.order);
+            }
+            Key::EntryLength => return self.map.add(MapStep::Entry, self.order),
+            _ => return,
+        };
+        if self.order == Order::FirstToLast || slot.is_none() {
+            *slot = Some(value);
+        }
+    }
+
+    /// Takes over the number of entries in a `GNU.sparse.map`.
+    pub(super) fn set_map(&mut self, entries: u64) {
+        self.map.add(MapStep::Map(entries), self.order);
+    }
+
+    /// Moves the label, if one is set, to `label`.
+    pub(super) fn take_label(&mut self, label: &mut Name) {
+        if self.label.is_present() {
+            std::mem::swap(&mut self.label, label);
+            self.label.clear();
+        }
+    }
+
+    /// The name, if these settings have one.
+    pub(super) fn name(&self) -> Option<&[u8]> {
+        self.name.get()
+    }
+}
+
+/// What a member gets from the `g` and the `x` header together.
+pub(super) struct Combined<'a> {
+    pub(super) name: Option<&'a [u8]>,
+    pub(super) size: Option<u64>,
+    pub(super) real_size: Option<u64>,
+    /// The map is in the body (sparse format 1.0).
+    pub(super) map_in_body: bool,
+    /// A map was given in the records (sparse formats 0.0 and 0.1).
+    pub(super) map_in_records: bool,
+    pub(super) fault: Option<(Fault, u64)>,
+    pub(super) map_too_large: bool,
+}
+
+/// Applies first `global`, then `own`.
+pub(super) fn combine<'a>(global: &'a Settings, own: &'a Settings) -> Combined<'a> {
+    let (weak, strong) = if global.name_is_sparse && !own.name_is_sparse {
+        (own, global)
+    } else {
+        (global, own)
+    };
+    let after_global = global.map.apply((0, 0));
+    let (_, entries) = own.map.apply(after_global);
+    Combined {
+        name: strong.name().or(weak.name()),
+        size: own.size.or(global.size),
+        real_size: own.real_size.or(global.real_size),
+        map_in_body: own
+            .sparse_major
+            .or(global.sparse_major)
+            .is_some_and(|major| major > 0),
+        map_in_records: entries > 0,
+        fault: global.fault.or(own.fault),
+        map_too_large: global.map_too_large || own.map_too_large,
+    }
+}
+
+/// One record's step in building a map.
+#[derive(Debug, Clone, Copy)]
+enum MapStep {
+    /// `GNU.sparse.numblocks`: makes room for so many entries and forgets those it had.
+    Room(u64),
+    /// `GNU.sparse.map`: forgets the entries, takes so many as long as there is room.
+    Map(u64),
+    /// `GNU.sparse.numbytes`: completes one entry, if there is room.
+    Entry,
+}
+
+/// What a series of steps does to a map, whatever it starts from.
+///
+/// Only how many entries there are matters here, and how many there is room for. Every series
+/// comes down to: set the room or leave it; set the number of entries or leave it; add entries as
+/// long as there is room. Thus records need not be kept to be applied in another order or later.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct MapEffect {
+    room: Option<u64>,
+    entries: Option<u64>,
+    more: u64,
+}
+
+impl MapEffect {
+    fn add(&mut self, step: MapStep, order: Order) {
+        match (order, step) {
+            (Order::FirstToLast, MapStep::Room(room)) => {
+                *self = Self {
+                    room: Some(room),
+                    entries: Some(0),
+                    more: 0,
+                };
+            }
+            (Order::FirstToLast, MapStep::Map(entries)) => {
+                *self = Self {
+                    room: self.room,
+                    entries: Some(entries),
+                    more: 0,
+                };
+            }
+            (Order::FirstToLast, MapStep::Entry) => self.more = self.more.saturating_add(1),
+            // Put in front of the others: what they set anew is not seen any more.
+            (Order::LastToFirst, MapStep::Room(room)) => {
+                self.room = self.room.or(Some(room));
+                self.entries = self.entries.or(Some(0));
+            }
+            (Order::LastToFirst, MapStep::Map(entries)) => {
+                self.entries = self.entries.or(Some(entries));
+            }
+            (Order::LastToFirst, MapStep::Entry) => {
+                if self.entries.is_none() {
+                    self.more = self.more.saturating_add(1);
+                }
+            }
+        }
+    }
+
+    /// From (room, entries) to (room, entries).
+    fn apply(self, (room, entries): (u64, u64)) -> (u64, u64) {
+        let room = self.room.unwrap_or(room);
+        let entries = self.entries.unwrap_or(entries).saturating_add(self.more);
+        (room, entries.min(room))
+    }
+}
