@@ -6,43 +6,87 @@
 # used, the debug files. Ends with status 0 only if nothing differs.
 #
 # Variables, beside those of lib/common.sh:
-#   AUTH      bsd, bsdudp, bsdtcp (default), local, ssh or ssl
+#   AUTH      how the server reaches the client: bsd, bsdudp, bsdtcp (default), local, ssh or ssl
+#   PROGRAM   what reads the data: GNUTAR (default), amgtar (an application) or DUMP (file systems of its own in loop devices)
+#   COMPRESS  none (default) or client
+#   ENCRYPT   none (default) or client
 #   FILES     how many small files (default 20000)
 #   MEGABYTES how much data in big files (default 1000)
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
-: "${AUTH:=bsdtcp}" "${FILES:=20000}" "${MEGABYTES:=1000}"
+: "${AUTH:=bsdtcp}" "${PROGRAM:=GNUTAR}" "${COMPRESS:=none}" "${ENCRYPT:=none}" "${FILES:=20000}" "${MEGABYTES:=1000}"
 
 if [ "${1-}" != --inside ]; then
     "$repository/scripts/packages.sh" backup
     "$repository/scripts/amanda.sh"
-    "$repository/scripts/tools.sh" openbsd-inetd
+    "$repository/scripts/tools.sh" openbsd-inetd openssh-server
     mkdir -p "$build/run"
-    export AUTH FILES MEGABYTES
-    handed_on+=(AUTH FILES MEGABYTES)
+    export AUTH PROGRAM COMPRESS ENCRYPT FILES MEGABYTES
+    handed_on+=(AUTH PROGRAM COMPRESS ENCRYPT FILES MEGABYTES)
     as_root "$repository/scripts/sandbox.sh" --private-path "$repository/scripts/backup.sh" --inside
     exit
 fi
 
-run=$build/run/$variant-$AUTH
+run=$build/run/$variant-$AUTH-$PROGRAM-$COMPRESS-$ENCRYPT
 data=$run/data
+names=(many big)
+# Used by the parts below.
+# shellcheck disable=SC2034
 server_programs=$AMANDA_PREFIX/sbin
-dumptype_settings() { :; }
-# shellcheck source=lib/config.sh
-. "$repository/scripts/lib/config.sh"
-# shellcheck source=lib/network.sh
-. "$repository/scripts/lib/network.sh"
-# shellcheck source=lib/data.sh
-. "$repository/scripts/lib/data.sh"
-# shellcheck source=lib/dump.sh
-. "$repository/scripts/lib/dump.sh"
+failures=0
+for part in config network data dump verify restore table; do
+    # shellcheck source=/dev/null
+    . "$repository/scripts/lib/$part.sh"
+done
 
+# dump_and_verify LEVEL
+dump_and_verify() {
+    local name
+    say "Dumping at level $1"
+    force_level "$1"
+    dump "$1"
+    say "Verifying level $1"
+    for name in "${names[@]}"; do
+        fetch_image "$name" "$1"
+        verify_index "$name" "$1"
+        verify_checksums "$name" "$1"
+    done
+    verify_processes "$1"
+}
+
+describe_sources() {
+    local name
+    for name in "${names[@]}"; do describe_tree "$data/$name" >"$run/logs/tree-$name-$1"; done
+}
+
+trap 'stop_network' EXIT
 prepare_run
+if [ "$PROGRAM" = DUMP ]; then
+    mount_filesystem "$data/many" $((100 + FILES / 20))
+    mount_filesystem "$data/big" $((200 + MEGABYTES * 2))
+fi
 say "Making $FILES small files and $MEGABYTES MiB of big ones"
 make_many "$data/many" "$FILES"
 make_big "$data/big" "$MEGABYTES"
-add_disk many "$data/many"
-add_disk big "$data/big"
+describe_sources 0
+for name in "${names[@]}"; do add_disk "$name" "$data/$name"; done
 start_network
-say "Dumping at level 0"
-dump 0
+
+dump_and_verify 0
+say "Recovering level 0 over the network"
+recover big "$run/logs/tree-big-0"
+
+say "Changing the data"
+change_many "$data/many"
+change_big "$data/big"
+describe_sources 1
+dump_and_verify 1
+say "Restoring both levels"
+for name in "${names[@]}"; do restore_levels "$name" "$run/logs/tree-$name-1"; done
+
+stop_network
+verify_debug_files
+verify_nothing_left
+print_table
+[ "$failures" -eq 0 ] || die "$failures checks failed; see ${run#"$repository"/}"
+say "Everything agrees"

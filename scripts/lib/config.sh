@@ -21,12 +21,14 @@ prepare_run() {
     echo "tcp_port_range=880,1010" >"$run/etc/amanda-security.conf"
     echo "udp_port_range=900,1000" >>"$run/etc/amanda-security.conf"
     write_permissions
+    write_crypt_program
     chown -R "$AMANDA_USER:$AMANDA_USER" "$run"/{etc/amanda,debug,tmp,var}
 }
 
 write_server_config() {
     cat <<END
 org "loopback"
+$(common_settings)
 mailto ""
 dumpuser "$AMANDA_USER"
 inparallel 4
@@ -58,18 +60,39 @@ holdingdisk holding {
     directory "$AMANDA_PREFIX/var/holding"
     use -100 mbytes
 }
+define application-tool amgtar {
+    plugin "amgtar"
+}
 define dumptype loopback {
     auth "$AUTH"
     index yes
-    compress none
     holdingdisk required
     estimate client
     maxdumps 4
-    program "GNUTAR"
-$(server_auth_settings)
+$(connection_settings)
 $(dumptype_settings)
 }
 END
+}
+
+# What the variables PROGRAM, COMPRESS and ENCRYPT ask for.
+dumptype_settings() {
+    case $PROGRAM in
+        amgtar) printf '    %s\n' 'program "APPLICATION"' 'application "amgtar"' ;;
+        *) echo "    program \"$PROGRAM\"" ;;
+    esac
+    echo "    compress ${COMPRESS/client/client fast}"
+    [ "$ENCRYPT" = none ] ||
+        printf '    %s\n' 'encrypt client' "client-encrypt \"$run/etc/crypt\"" 'client-decrypt-option "-d"'
+}
+
+# An encryption program as amcrypt is one: standard input to standard output, -d decrypts.
+write_crypt_program() {
+    cat >"$run/etc/crypt" <<END
+#!/bin/sh
+exec openssl enc -aes-256-ctr -pbkdf2 -pass pass:loopback "\$@"
+END
+    chmod 755 "$run/etc/crypt"
 }
 
 write_client_config() {
@@ -81,7 +104,8 @@ auth "$AUTH"
 gnutar-list-dir "$AMANDA_PREFIX/var/gnutar-lists"
 amandates "$AMANDA_PREFIX/var/amandates"
 amdump-server "localhost"
-$(server_auth_settings)
+$(connection_settings)
+$(common_settings)
 END
 }
 

@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC1003,SC2016,SC2164
+# shellcheck shell=bash disable=SC1003,SC2016,SC2154,SC2164
 # The data that is backed up: made once for level 0, changed for level 1, described for comparison.
 
 # write_random FILE MEGABYTES: bytes that no compression or zero detection can shorten.
@@ -9,6 +9,8 @@ make_awkward_names() {
     local hundred name name_of_255 long=$1
     hundred=$(printf 'n%.0s' {1..100})
     name_of_255=$(printf 'm%.0s' {1..255})
+    # restore(8) cuts a name of this length short.
+    [ "$PROGRAM" != DUMP ] || name_of_255=${name_of_255:1}
     for name in 'with space' ' leading and trailing ' $'new\nline' $'tab\there' 'back\slash' 'ends with \' '"double"' \
         "'single'" $'bell\a' $'delete\177' $'octal\\012 spelled out' '-rf' '--delete' '*?[a-z]' '$(false)' 'semi;colon' \
         'päivä' '日本語' $'latin1-\xe9\xff' $'cut-utf8-\xe6\x97' '#hash' '~tilde' "$hundred" "$name_of_255"; do
@@ -71,13 +73,13 @@ make_big() {
     ln -s "../big 1" "$1/few/symbolic link"
 }
 
-# New, removed, renamed, grown, replaced by another type: what a level 1 has to carry over.
+# New, removed, renamed, grown, replaced by another type: what a level 1 has to carry over. Directories are removed last: a new
+# one with the inode of an old one looks to tar like a renamed one.
 change_many() {
     echo new >"$1/new"$'\n'"file"
     mkdir "$1/new directory"
     echo new >"$1/new directory/päivä"
     rm "$1/folder 0/file 3" "$1/with space"
-    rm -r "$1/nested"
     mv "$1/folder 0/file 5" "$1/folder 0/renamed file 5"
     mv "$1/directory with space" "$1/renamed directory"
     echo grown >>"$1/folder 0/file 7"
@@ -85,6 +87,7 @@ change_many() {
     mkdir "$1/#hash"
     echo 'a file in what was a file' >"$1/#hash/file"
     chmod 600 "$1/set-uid"
+    rm -r "$1/nested"
 }
 
 change_big() {
@@ -95,13 +98,15 @@ change_big() {
 }
 
 # describe_tree DIRECTORY: one record for each name, ended by NUL: type, mode, owner, time, size, link target, the first
-# name it is hard-linked to, checksum. Two trees that print the same are the same.
+# name it is hard-linked to; then the checksums. Two trees that print the same are the same, as far as an archive can tell:
+# tar keeps whole seconds only.
 describe_tree() {
     (
         cd "$1"
         find . -printf '%y %m %U:%G %T@ %s %i %n %l\t%p\0' | LC_ALL=C sort -z -t $'\t' -k 2 |
             LC_ALL=C gawk 'BEGIN { RS = "\0"; ORS = "\0" } {
                 tab = match($0, /\t\.(\/|$)/); name = substr($0, tab + 1); split($0, field, " ")
+                sub(/\..*/, "", field[4])
                 if (field[1] == "d") { field[5] = "-"; field[7] = 1 }
                 if (!(field[6] in first)) first[field[6]] = name
                 target = substr($0, 1, tab - 1); for (i = 0; i < 7; i++) sub(/^[^ ]* /, "", target)
@@ -109,4 +114,12 @@ describe_tree() {
             }'
         find . -type f -print0 | LC_ALL=C sort -z | xargs -0 -r sha256sum -z
     )
+}
+
+# mount_filesystem DIRECTORY MEGABYTES: a file system of its own, as dump(8) can only read a device.
+mount_filesystem() {
+    mkdir -p "$1"
+    truncate -s "$2M" "$1.image"
+    mkfs.ext4 -q -F "$1.image"
+    mount -o loop "$1.image" "$1" || die "cannot mount an image (no loop devices here?), which PROGRAM=DUMP needs"
 }

@@ -9,10 +9,10 @@ as_amanda() {
         "PATH=$server_programs:/usr/bin:/bin" "$@")
 }
 
-# dump LEVEL: runs amdump once and keeps its log as $run/logs/amdump-LEVEL.log and the processes seen meanwhile as
-# $run/logs/processes-LEVEL.
+# dump LEVEL: runs amdump once. Keeps in $run/logs its log as amdump-LEVEL.log, its time stamp, by which its dumps are
+# named, as stamp-LEVEL, and the processes seen meanwhile as processes-LEVEL.
 dump() {
-    local watcher status=0
+    local watcher log status=0
     perl "$repository/scripts/lib/watch-processes.pl" "$run/logs/processes-$1" &
     watcher=$!
     as_amanda amdump daily >"$run/logs/amdump-$1.out" 2>&1 || status=$?
@@ -23,7 +23,10 @@ dump() {
         grep -hE '^(FAIL|STRANGE|FATAL|ERROR|\?|  )' "$(newest_log)" || :
         die "amdump ended with status $status; see ${run#"$repository"/}"
     fi
-    cp "$(newest_log)" "$run/logs/amdump-$1.log"
+    log=$(newest_log)
+    cp "$log" "$run/logs/amdump-$1.log"
+    log=${log##*/log.}
+    echo "${log%%.*}" >"$run/logs/stamp-$1"
 }
 
 # Log files are named by the time of the run; the log of the newest run sorts last.

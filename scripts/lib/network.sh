@@ -18,6 +18,10 @@ start_network() {
     case $AUTH in
         local) ;;
         ssh) start_sshd ;;
+        ssl)
+            make_certificates
+            start_inetd
+            ;;
         *) start_inetd ;;
     esac
 }
@@ -28,6 +32,40 @@ start_inetd() {
     daemon_pid=$!
 }
 
+# An sshd and keys of our own. The sandbox's /etc is private, so that the machine's keys and settings are neither seen nor
+# used. Debian's sshd is split in several programs; the settings name those that were unpacked.
+start_sshd() {
+    local keys=$run/etc/ssh program tools=$build/tools
+    mkdir -p "$keys" /run/sshd
+    rm -rf /etc/ssh
+    mkdir /etc/ssh
+    ssh-keygen -q -t ed25519 -N '' -C '' -f "$keys/host"
+    ssh-keygen -q -t ed25519 -N '' -C '' -f "$keys/client"
+    chown "$AMANDA_USER:$AMANDA_USER" "$keys/client"
+    echo "localhost $(cat "$keys/host.pub")" >/etc/ssh/ssh_known_hosts
+    printf '%s\n' 'ListenAddress 127.0.0.1' "HostKey $keys/host" "AuthorizedKeysFile $keys/client.pub" \
+        'AuthenticationMethods publickey' 'UsePAM no' 'StrictModes no' 'PidFile none' >"$keys/sshd_config"
+    for program in session auth; do
+        [ ! -x "$tools/usr/lib/openssh/sshd-$program" ] ||
+            echo "Sshd${program^}Path $tools/usr/lib/openssh/sshd-$program" >>"$keys/sshd_config"
+    done
+    "$tools/usr/sbin/sshd" -D -e -f "$keys/sshd_config" >"$run/logs/sshd.log" 2>&1 &
+    daemon_pid=$!
+}
+
+# An authority, and one certificate for both sides, as they are one machine: ssl-dir's layout is amssl's.
+make_certificates() {
+    local dir=$run/etc/ssl
+    mkdir -p "$dir/CA" "$dir/me/private"
+    {
+        openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj '/CN=authority' -keyout "$dir/CA/key.pem" -out "$dir/CA/crt.pem"
+        openssl req -newkey rsa:2048 -nodes -subj '/CN=localhost' -keyout "$dir/me/private/key.pem" -out "$dir/me/csr.pem"
+        openssl x509 -req -days 2 -CA "$dir/CA/crt.pem" -CAkey "$dir/CA/key.pem" -CAcreateserial -in "$dir/me/csr.pem" \
+            -out "$dir/me/crt.pem"
+    } 2>>"$run/logs/openssl.log"
+    chown -R "$AMANDA_USER:$AMANDA_USER" "$dir"
+}
+
 stop_network() {
     [ -n "$daemon_pid" ] || return 0
     kill "$daemon_pid"
@@ -35,4 +73,16 @@ stop_network() {
     daemon_pid=''
 }
 
-server_auth_settings() { :; }
+# What the configuration says of the connection: on the server in each dump type, on the client for amrecover.
+connection_settings() {
+    case $AUTH in
+        ssh) printf '%s\n' "ssh-keys \"$run/etc/ssh/client\"" "client-username \"$AMANDA_USER\"" ;;
+    esac
+}
+
+# Settings of no dump type, in the server's and the client's configuration.
+common_settings() {
+    case $AUTH in
+        ssl) echo "ssl-dir \"$run/etc/ssl\"" ;;
+    esac
+}

@@ -1,7 +1,8 @@
 #!/usr/bin/perl
-# watch-processes.pl FILE: until it is ended by SIGTERM, looks at all processes every few milliseconds and writes each
-# different line "name of the parent <tab> command line" once. Amanda's tee is a fork of sendbackup, so that only the parent's
-# name tells it from the first.
+# watch-processes.pl FILE: until it is ended by SIGTERM, looks at all processes every few milliseconds; then writes one line
+# for each it saw: the name of its first parent, the names it had in turn (joined by '>'), its last command line, separated by tabs.
+#
+# A process that is about to run a program bears its parent's name for a moment; Amanda's tee bears it to its end.
 use strict;
 use warnings;
 
@@ -15,15 +16,22 @@ sub content {
     return <$file> // '';
 }
 
-my (%seen, %known);
+my %process;
 while ($run) {
     for my $path (glob '/proc/[0-9]*') {
-        my ($pid, $name, $parent) = content("$path/stat") =~ /^(\d+) \((.*)\) \S (\d+)/s or next;
+        my ($pid, $name, $parent, $start) =
+            content("$path/stat") =~ /^(\d+) \((.*)\) \S (\d+) (?:\S+ ){17}(\d+)/s or next;
+        my $seen = $process{"$pid $start"} //= { order => scalar(keys %process), parent => $parent, names => [] };
+        push @{ $seen->{names} }, $name if ($seen->{names}[-1] // '') ne $name;
+        # A zombie has none.
         my $arguments = content("$path/cmdline") =~ tr/\0\n/  /r;
-        $known{$pid} = $name;
-        my $line = ($known{$parent} // '-') . "\t$name\t$arguments";
-        print $out "$line\n" unless $seen{$line}++;
+        $seen->{arguments} = $arguments if $arguments ne '';
+        $process{$pid} = $name;
+        $seen->{parent_name} //= $process{$parent};
     }
     select(undef, undef, undef, 0.003);
+}
+for my $seen (sort { $a->{order} <=> $b->{order} } grep { ref } values %process) {
+    print $out join("\t", $seen->{parent_name} // '-', join('>', @{ $seen->{names} }), $seen->{arguments} // ''), "\n";
 }
 close($out) or die "$ARGV[0]: $!\n";

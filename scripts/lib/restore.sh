@@ -1,0 +1,52 @@
+# shellcheck shell=bash disable=SC2154
+# Restores, and comparison with the source.
+
+# compare_trees NAME WANTED RESTORED: WANTED is a description, RESTORED a folder.
+compare_trees() {
+    describe_tree "$3" >"$run/logs/tree-$1.restored"
+    if [ -s "$2" ] && cmp -s "$2" "$run/logs/tree-$1.restored"; then
+        right "$1: the restored tree of $(tr -cd '\0' <"$2" | wc -c) records equals the source"
+    else
+        wrong "$1: the restored tree differs from the source"
+        diff <(tr '\0\n' '\n?' <"$2") <(tr '\0\n' '\n?' <"$run/logs/tree-$1.restored") | head -n 10 || :
+    fi
+}
+
+# extract IMAGE DIRECTORY: as the backup program's own manual restores a dump.
+extract() {
+    case $PROGRAM in
+        GNUTAR | amgtar) tar --numeric-owner -xpGf - -C "$2" <"$1" ;;
+        DUMP) (cd "$2" && restore -rf "$1" >>"$run/logs/restore.out" 2>&1) ;;
+    esac
+}
+
+# restore_levels NAME WANTED: level 0, then level 1 over it, which also removes what had gone.
+restore_levels() {
+    local target=$run/restored/$1
+    rm -rf "$target"
+    mkdir -p "$target"
+    extract "$run/images/$1.0" "$target"
+    extract "$run/images/$1.1" "$target"
+    if [ "$PROGRAM" = DUMP ]; then
+        # restore(8) keeps its notes between levels in the top folder.
+        rm "$target/restoresymtable"
+        touch -r "$data/$1" "$target"
+    fi
+    compare_trees "$1" "$2" "$target"
+}
+
+# recover NAME WANTED: everything of NAME through amrecover, that is over the network from the server's index and tapes.
+recover() {
+    local target=$run/recovered/$1
+    rm -rf "$target"
+    mkdir -p "$target"
+    (cd "$target" && printf '%s\n' 'sethost localhost' "setdisk $1" 'add *' extract Y Y quit |
+        "$server_programs/amrecover" daily) >"$run/logs/amrecover-$1.out" 2>&1 || {
+        tail -n 20 "$run/logs/amrecover-$1.out"
+        die "amrecover of $1 failed"
+    }
+    # amrecover was asked for what is in the top folder, not for the folder itself.
+    touch -r "$data/$1" "$target"
+    chmod --reference="$data/$1" "$target"
+    compare_trees "$1" "$2" "$target"
+}
