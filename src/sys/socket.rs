@@ -1,1 +1,67 @@
-//! Writing to connections without blocking.
+//! Writing to connections, and reading from them, without blocking and without a SIGPIPE.
+
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use rustix::net::SendFlags;
+
+use super::signal::SigpipeGuard;
+
+/// What a connection is made of. Amanda's `local`, `ssh` and `rsh` talk through a pair of pipes, the others through
+/// a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Nature {
+    /// A socket: send(2) with its flags works.
+    Socket,
+    /// A pipe, a terminal, a file: only write(2) works, and only the open file's own mode keeps it from blocking.
+    Other,
+}
+
+impl Nature {
+    /// Asks the kernel.
+    pub(crate) fn of(fd: BorrowedFd<'_>) -> Self {
+        match rustix::net::sockopt::socket_type(fd) {
+            Ok(_) => Self::Socket,
+            Err(_) => Self::Other,
+        }
+    }
+}
+
+/// Writes as many of `bytes` as are taken at once and returns how many.
+///
+/// `more` says that further bytes follow at once, which lets a socket fill its packets. What is no socket must be in
+/// non-blocking mode. Fails with `WouldBlock` when nothing is taken and with `BrokenPipe` or `ConnectionReset` when the
+/// reader has gone; SIGPIPE is not raised.
+pub(crate) fn send(
+    fd: BorrowedFd<'_>,
+    nature: Nature,
+    bytes: &[u8],
+    more: bool,
+) -> io::Result<usize> {
+    let sent = match nature {
+        Nature::Socket => {
+            let mut flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+            flags.set(SendFlags::MORE, more);
+            rustix::io::retry_on_intr(|| rustix::net::send(fd, bytes, flags))
+        }
+        Nature::Other => {
+            let _guard = SigpipeGuard::new();
+            rustix::io::retry_on_intr(|| rustix::io::write(fd, bytes))
+        }
+    };
+    Ok(sent?)
+}
+
+/// A second descriptor of the same open file, close-on-exec.
+pub(crate) fn duplicate(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    Ok(rustix::io::fcntl_dupfd_cloexec(fd, 3)?)
+}
+
+/// Reads into the room behind what `buffer` holds, as far as its capacity goes, and returns how many bytes came.
+///
+/// 0 is the end of the source (or no room). Fails with `WouldBlock` when there is nothing yet.
+pub(crate) fn read_behind(fd: BorrowedFd<'_>, buffer: &mut Vec<u8>) -> io::Result<usize> {
+    let read =
+        rustix::io::retry_on_intr(|| rustix::io::read(fd, rustix::buffer::spare_capacity(buffer)));
+    Ok(read?)
+}

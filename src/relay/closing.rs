@@ -1,0 +1,136 @@
+//! How links and streams end: by the host's wish, by the source's end, by a failure of the connection.
+
+use std::mem;
+use std::os::fd::{AsFd, AsRawFd};
+use std::rc::Rc;
+
+use super::error::code_of;
+use super::link::{Core, Events, LinkKind, Phase};
+use super::outgoing::Outgoing;
+use super::pump::Step;
+use super::schedule::Key;
+use super::stream;
+use crate::sys::{Descriptor, socket};
+
+impl Core {
+    /// Takes everything away from the link and returns its streams, which the caller ends. Nothing is called.
+    pub(super) fn end(&self, errno: i32) -> Vec<Rc<stream::Core>> {
+        let mut state = self.state.borrow_mut();
+        state.phase = Phase::Ended(errno);
+        state.fault = None;
+        state.waiting = None;
+        state.buffer = Vec::new();
+        state.outgoing = Outgoing::default();
+        let streams = mem::take(&mut state.streams);
+        let events = state.events;
+        drop(state);
+        events.release(&self.event_loop);
+        streams.into_iter().flatten().collect()
+    }
+
+    /// The connection has failed: ends every stream with `code`, then tells the host.
+    pub(super) fn fail(&self, code: i32) -> Step {
+        let closing = self.state.borrow().phase == Phase::Closing;
+        for stream in self.end(-code) {
+            stream.end(code);
+        }
+        let on_error = self.on_error.take();
+        if let Some(on_error) = on_error {
+            on_error(code);
+        }
+        if closing {
+            self.call_on_closed();
+        }
+        Step::Stop
+    }
+
+    /// A stream has no more to give, or cannot be read.
+    pub(super) fn end_stream(&self, key: Key, stream: &Rc<stream::Core>, code: i32) {
+        self.detach(key);
+        stream.end(code);
+    }
+
+    /// Takes a stream off the link. The frame of it that is in flight is completed without it.
+    pub(super) fn detach(&self, key: Key) {
+        let mut state = self.state.borrow_mut();
+        let rescued = if state.outgoing.is_in_flight(key) {
+            state.rescue()
+        } else {
+            Ok(())
+        };
+        let faulty = rescued.is_err();
+        if let Err(error) = rescued {
+            state.fault = Some(code_of(&error));
+            state.waiting = None;
+        }
+        state.outgoing.remove(key);
+        let stream = state.streams.get_mut(key).and_then(Option::take);
+        drop(state);
+        drop(stream);
+        if faulty {
+            self.defer_pump();
+        }
+    }
+
+    /// Ends the streams and goes on writing what is queued.
+    pub(super) fn begin_closing(self: &Rc<Self>) {
+        if matches!(self.state.borrow().phase, Phase::Ended(_)) {
+            return self.call_on_closed();
+        }
+        self.state.borrow_mut().phase = Phase::Closing;
+        let rescued = self.state.borrow_mut().rescue();
+        if let Err(error) = rescued.and_then(|()| self.detach_from_host()) {
+            self.fail(code_of(&error));
+            return;
+        }
+        let mut state = self.state.borrow_mut();
+        let streams = mem::take(&mut state.streams);
+        for key in 0..streams.len() {
+            state.outgoing.remove(key);
+        }
+        drop(state);
+        for stream in streams.into_iter().flatten() {
+            stream.end(-libc::ECANCELED);
+        }
+        if !self.pumping.get() {
+            self.finish_closing();
+        }
+    }
+
+    /// Makes a closing link independent of the host: its events keep it in memory, and its descriptor is a duplicate.
+    fn detach_from_host(self: &Rc<Self>) -> std::io::Result<()> {
+        let mut state = self.state.borrow_mut();
+        if !matches!(self.kind, LinkKind::Callback(_)) {
+            let duplicate = socket::duplicate(state.descriptor.as_fd())?;
+            state.descriptor = Descriptor::from(duplicate);
+        }
+        let core = Rc::clone(self);
+        let fd = state.descriptor.as_raw_fd();
+        let events = Events::create(&self.event_loop, fd, &move || Some(Rc::clone(&core)));
+        let before = mem::replace(&mut state.events, events);
+        state.waiting = None;
+        drop(state);
+        before.release(&self.event_loop);
+        self.defer_pump();
+        Ok(())
+    }
+
+    /// Ends a closing link that has nothing left to write.
+    pub(super) fn finish_closing(&self) {
+        let state = self.state.borrow();
+        let finished = state.phase == Phase::Closing && state.outgoing.is_empty();
+        drop(state);
+        if finished {
+            self.end(libc::ECANCELED);
+            self.call_on_closed();
+        }
+    }
+
+    fn call_on_closed(&self) {
+        drop(self.on_error.take());
+        let on_closed = self.on_closed.take();
+        if let Some(on_closed) = on_closed {
+            on_closed();
+        }
+    }
+}

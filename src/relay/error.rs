@@ -1,0 +1,44 @@
+//! Why the relay refused a call.
+
+use std::fmt;
+use std::io;
+
+/// Why a call was refused or failed.
+#[derive(Debug)]
+pub enum Error {
+    /// The call makes no sense with these arguments; nothing happened.
+    Argument(&'static str),
+    /// The call came at the wrong moment, for instance after the end; nothing happened.
+    State(&'static str),
+    /// A bound would be exceeded: a frame too large, a queue full; nothing was queued.
+    Limit(&'static str),
+    /// A system call failed, or the connection had failed before.
+    System(io::Error),
+}
+
+/// What the relay's functions return.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl fmt::Display for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Argument(text) | Self::State(text) | Self::Limit(text) => {
+                formatter.write_str(text)
+            }
+            Self::System(error) => error.fmt(formatter),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        Self::System(error)
+    }
+}
+
+/// The code a callback gets for a failure: a negative errno, `-EIO` where the cause is not the system's.
+pub(super) fn code_of(error: &io::Error) -> i32 {
+    -error.raw_os_error().unwrap_or(libc::EIO)
+}

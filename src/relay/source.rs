@@ -1,0 +1,119 @@
+//! The reading side of a stream: the descriptor the bytes come from.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use super::error::code_of;
+use crate::sys::{Descriptor, pipe, socket};
+
+/// The largest payload of a bulk stream's frame; large frames are what makes splicing worth while.
+pub(super) const BULK_FRAME: usize = 256 * 1024;
+/// The largest payload of any other stream's frame, Amanda's `NETWORK_BLOCK_BYTES`: short, so that the frame in flight
+/// is soon over.
+pub(super) const SMALL_FRAME: usize = 32 * 1024;
+/// The largest payload of a frame on a callback link, which is encrypted as a whole.
+pub(super) const CALLBACK_FRAME: usize = 64 * 1024;
+/// A bulk stream's pipe is enlarged to this, where the system allows.
+const BULK_PIPE: usize = 1024 * 1024;
+/// Splicing out of a smaller pipe is slower than copying.
+const MIN_SPLICE_PIPE: usize = 256 * 1024;
+/// Fewer bytes than this are cheaper to copy than to splice.
+const MIN_SPLICE: usize = 32 * 1024;
+
+/// What a source had to give.
+#[derive(Debug)]
+pub(super) enum Loaded {
+    /// So many bytes, now behind what the buffer held; `drained` if there were no more at that moment.
+    Copied { length: usize, drained: bool },
+    /// So many bytes, still in the pipe, which can be spliced.
+    InPipe(usize),
+    /// Nothing yet.
+    Empty,
+    /// The writer has closed its end, and everything has been read.
+    End,
+    /// Reading failed.
+    Failed(i32),
+}
+
+/// A descriptor that a stream is read from.
+#[derive(Debug)]
+pub(super) struct Source {
+    descriptor: Descriptor,
+    frame: usize,
+    splices: bool,
+}
+
+impl Source {
+    /// Puts the descriptor in non-blocking mode. `may_splice`: neither its stream nor its link needs to see the bytes.
+    pub(super) fn new(
+        descriptor: Descriptor,
+        bulk: bool,
+        largest: usize,
+        may_splice: bool,
+    ) -> io::Result<Self> {
+        let fd = descriptor.as_fd();
+        pipe::set_nonblocking(fd, true)?;
+        let wanted = if bulk && may_splice { BULK_PIPE } else { 0 };
+        let capacity = pipe::enlarge(fd, wanted);
+        let frame = largest.min(if bulk { BULK_FRAME } else { SMALL_FRAME });
+        Ok(Self {
+            // A pipe never gives more than it holds, so that a larger buffer would be waste.
+            frame: if capacity > 0 {
+                frame.min(capacity)
+            } else {
+                frame
+            },
+            splices: bulk && may_splice && capacity >= MIN_SPLICE_PIPE,
+            descriptor,
+        })
+    }
+
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+
+    /// Finds the payload of the next frame. A payload that is copied goes behind the first `room` bytes of `buffer`.
+    pub(super) fn load(&self, buffer: &mut Vec<u8>, room: usize, may_splice: bool) -> Loaded {
+        if may_splice && self.splices {
+            match pipe::readable_bytes(self.fd()) {
+                Ok(ready) if ready >= MIN_SPLICE => return Loaded::InPipe(ready.min(BULK_FRAME)),
+                Ok(_) => {}
+                Err(error) => return Loaded::Failed(code_of(&error)),
+            }
+        }
+        prepare(buffer, room, self.frame);
+        match socket::read_behind(self.fd(), buffer) {
+            Ok(0) => Loaded::End,
+            Ok(length) => Loaded::Copied {
+                length,
+                drained: length < self.frame,
+            },
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Loaded::Empty,
+            Err(error) => Loaded::Failed(code_of(&error)),
+        }
+    }
+
+    /// Reads the rest of a frame, which was left in the pipe to be spliced, behind what `buffer` holds.
+    ///
+    /// Fails with `EIO` if the bytes have gone: somebody else has read from the pipe, and the frame can no more be completed.
+    pub(super) fn rescue(&self, buffer: &mut Vec<u8>, length: usize) -> io::Result<()> {
+        let end = buffer.len() + length;
+        while buffer.len() < end {
+            let mut rest = Vec::with_capacity(end - buffer.len());
+            match socket::read_behind(self.fd(), &mut rest) {
+                Ok(count) if count > 0 => buffer.extend_from_slice(&rest),
+                _ => return Err(io::Error::from_raw_os_error(libc::EIO)),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Leaves `buffer` with `room` bytes and a capacity for exactly `length` more.
+fn prepare(buffer: &mut Vec<u8>, room: usize, length: usize) {
+    if buffer.capacity() != room + length {
+        *buffer = Vec::with_capacity(room + length);
+    }
+    buffer.clear();
+    buffer.resize(room, 0);
+}
