@@ -1,1 +1,26 @@
-//! The C ABI.
+//! The C ABI: one file per part of `include/amrelay.h`.
+//!
+//! Nothing but argument checks, the panic boundary and calls inward. Every export has the same shape: [`guard`] takes
+//! a closure, [`handle`] turns the C pointer into a reference that outlives whatever a callback frees, [`layout`]
+//! reads and writes the flat structs, [`error`] keeps the text of what went wrong. What is locked or
+//! borrowed while a callback of the host runs answers a second call with an error instead of waiting.
+//!
+//! The names and comments here are the header's: cbindgen copies them.
+#![allow(
+    non_camel_case_types,
+    reason = "the types carry the names that C programs use"
+)]
+#![allow(
+    clippy::missing_safety_doc,
+    reason = "the five fixed parts of each comment (what, Ownership, NULL, Returns, Threads) are the contract, written for C"
+)]
+
+pub mod error;
+pub mod event;
+mod guard;
+mod handle;
+pub mod index;
+mod layout;
+pub mod log;
+pub mod stats;
+pub mod version;

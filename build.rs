@@ -1,0 +1,14 @@
+//! Gives the shared library its SONAME.
+//!
+//! The number is that of the ABI, not of the release: it changes when programs have to be built anew. mk/library.mk
+//! and `package.metadata.capi` in Cargo.toml name the same.
+
+use std::env;
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    let family = env::var("CARGO_CFG_TARGET_VENDOR").unwrap_or_default();
+    if family != "apple" {
+        println!("cargo::rustc-cdylib-link-arg=-Wl,-soname,libamrelay.so.0");
+    }
+}

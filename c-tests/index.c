@@ -1,0 +1,219 @@
+/* The index parser alone, fed with archives of the system's tar. */
+#include "check.h"
+
+#define ARCHIVE "tar --create --file=- --sort=name c-tests include"
+#define LISTING ARCHIVE " | LC_ALL=C tar -tf - | sed -e 's/^\\.//'"
+
+struct bytes {
+    char *data;
+    size_t length;
+};
+
+static void append(void *arg, const void *data, size_t length)
+{
+    struct bytes *bytes = arg;
+    bytes->data = realloc(bytes->data, bytes->length + length + 1);
+    CHECK(bytes->data != NULL);
+    memcpy(bytes->data + bytes->length, data, length);
+    bytes->length += length;
+    bytes->data[bytes->length] = '\0';
+}
+
+static struct bytes output_of(const char *command)
+{
+    struct bytes output = {NULL, 0};
+    char buffer[4096];
+    size_t got;
+    FILE *stream = popen(command, "r");
+    CHECK(stream != NULL);
+    while ((got = fread(buffer, 1, sizeof buffer, stream)) > 0)
+        append(&output, buffer, got);
+    CHECK(pclose(stream) == 0);
+    CHECK(output.length > 0);
+    return output;
+}
+
+static amrelay_index *new_index(void)
+{
+    amrelay_index *index = NULL;
+    CHECK_CODE(amrelay_index_new(&index), 0);
+    return index;
+}
+
+static amrelay_index_result finish(amrelay_index *index)
+{
+    amrelay_index_result result = {0};
+    result.size = sizeof result;
+    CHECK_CODE(amrelay_index_finish(index, &result), 0);
+    return result;
+}
+
+static void lines_are_those_of_tar(void)
+{
+    struct bytes archive = output_of(ARCHIVE), expected = output_of(LISTING), lines = {NULL, 0};
+    amrelay_index *index = new_index();
+    amrelay_index_result result;
+    size_t at, count = 0;
+    for (at = 0; at < archive.length; at += 1000) {
+        size_t piece = archive.length - at < 1000 ? archive.length - at : 1000;
+        CHECK_CODE(amrelay_index_push(index, archive.data + at, piece, append, &lines), 0);
+    }
+    result = finish(index);
+    CHECK(lines.length == expected.length && memcmp(lines.data, expected.data, lines.length) == 0);
+    for (at = 0; at < lines.length; at++)
+        count += lines.data[at] == '\n';
+    CHECK(result.entries == count);
+    CHECK(result.state == AMRELAY_INDEX_COMPLETE && result.offset == 0 && result.end_mark == 1);
+    CHECK(strcmp(amrelay_index_message(index), "") == 0);
+    amrelay_index_free(index);
+    free(archive.data);
+    free(expected.data);
+    free(lines.data);
+}
+
+static void bodies_need_not_be_shown(void)
+{
+    struct bytes archive = output_of(ARCHIVE), expected = output_of(LISTING), lines = {NULL, 0};
+    amrelay_index *index = new_index();
+    size_t at = 0, shown = 0;
+    while (at < archive.length) {
+        uint64_t skippable = amrelay_index_skippable(index);
+        if (skippable > archive.length - at)
+            skippable = archive.length - at;
+        if (skippable > 0) {
+            CHECK_CODE(amrelay_index_skip(index, skippable), 0);
+            at += (size_t)skippable;
+        } else {
+            CHECK_CODE(amrelay_index_push(index, archive.data + at, 512, append, &lines), 0);
+            at += 512;
+            shown += 512;
+        }
+    }
+    CHECK(finish(index).state == AMRELAY_INDEX_COMPLETE);
+    CHECK(amrelay_index_skippable(index) == 0);
+    CHECK(shown < archive.length / 2);
+    CHECK(lines.length == expected.length && memcmp(lines.data, expected.data, lines.length) == 0);
+    amrelay_index_free(index);
+    free(archive.data);
+    free(expected.data);
+    free(lines.data);
+}
+
+static void a_cut_archive_is_damaged_and_told_where(void)
+{
+    struct bytes archive = output_of("tar --create --file=- include/amrelay.h"), lines = {NULL, 0};
+    amrelay_index *index = new_index();
+    amrelay_index_result result;
+    CHECK_CODE(amrelay_index_push(index, archive.data, 1000, append, &lines), 0);
+    result = finish(index);
+    CHECK(result.state == AMRELAY_INDEX_DAMAGED && result.entries == 1 && result.end_mark == 0);
+    CHECK(result.offset == 1000);
+    CHECK(strcmp(lines.data, "include/amrelay.h\n") == 0);
+    CHECK(strstr(amrelay_index_message(index), "at byte 1000") != NULL);
+    /* The same answer again. */
+    CHECK(finish(index).offset == 1000);
+    amrelay_index_free(index);
+    free(archive.data);
+    free(lines.data);
+}
+
+static void an_empty_stream_is_no_archive(void)
+{
+    amrelay_index *index = new_index();
+    CHECK_CODE(amrelay_index_push(index, NULL, 0, append, NULL), 0);
+    CHECK(strcmp(amrelay_index_message(index), "") == 0);
+    CHECK(finish(index).state == AMRELAY_INDEX_DAMAGED);
+    CHECK(strcmp(amrelay_index_message(index), "") != 0);
+    amrelay_index_free(index);
+}
+
+static void nothing_follows_the_end(void)
+{
+    amrelay_index *index = new_index();
+    (void)finish(index);
+    CHECK_CODE(amrelay_index_push(index, "x", 1, append, NULL), AMRELAY_E_STATE);
+    CHECK_CODE(amrelay_index_skip(index, 0), AMRELAY_E_STATE);
+    amrelay_index_free(index);
+}
+
+static void call_again(void *arg, const void *data, size_t length)
+{
+    amrelay_index *index = arg;
+    amrelay_index_result result = {0};
+    result.size = sizeof result;
+    CHECK_CODE(amrelay_index_push(index, data, length, call_again, arg), AMRELAY_E_STATE);
+    CHECK_CODE(amrelay_index_skip(index, 0), AMRELAY_E_STATE);
+    CHECK_CODE(amrelay_index_finish(index, &result), AMRELAY_E_STATE);
+    CHECK(amrelay_index_skippable(index) == 0);
+    amrelay_index_free(index);
+}
+
+static void the_line_function_may_free_the_index_but_not_use_it(void)
+{
+    struct bytes archive = output_of("tar --create --file=- include/amrelay.h");
+    amrelay_index *index = new_index();
+    CHECK_CODE(amrelay_index_push(index, archive.data, archive.length, call_again, index), 0);
+    free(archive.data);
+}
+
+static void wrong_arguments_are_refused(void)
+{
+    amrelay_index *index = new_index();
+    amrelay_index_result result = {0};
+    CHECK_CODE(amrelay_index_skip(index, 1), AMRELAY_E_ARGUMENT);
+    CHECK_CODE(amrelay_index_push(index, "x", (size_t)-1, append, NULL), AMRELAY_E_ARGUMENT);
+    CHECK_CODE(amrelay_index_finish(index, &result), AMRELAY_E_SIZE);
+    result.size = sizeof result - 1;
+    CHECK_CODE(amrelay_index_finish(index, &result), AMRELAY_E_SIZE);
+    result.size = sizeof result + 8;
+    CHECK_CODE(amrelay_index_finish(index, &result), AMRELAY_E_SIZE);
+    CHECK(result.entries == 0);
+    amrelay_index_free(index);
+}
+
+static void null_is_refused(void)
+{
+    amrelay_index *index = new_index();
+    amrelay_index_result result = {0};
+    result.size = sizeof result;
+    CHECK_CODE(amrelay_index_new(NULL), AMRELAY_E_NULL);
+    CHECK_CODE(amrelay_index_push(NULL, "x", 1, append, NULL), AMRELAY_E_NULL);
+    CHECK_CODE(amrelay_index_push(index, NULL, 1, append, NULL), AMRELAY_E_NULL);
+    CHECK_CODE(amrelay_index_push(index, "x", 1, NULL, NULL), AMRELAY_E_NULL);
+    CHECK(amrelay_index_skippable(NULL) == 0);
+    CHECK_CODE(amrelay_index_skip(NULL, 0), AMRELAY_E_NULL);
+    CHECK_CODE(amrelay_index_finish(NULL, &result), AMRELAY_E_NULL);
+    CHECK_CODE(amrelay_index_finish(index, NULL), AMRELAY_E_NULL);
+    CHECK(strcmp(amrelay_index_message(NULL), "") == 0);
+    amrelay_index_free(NULL);
+    amrelay_index_free(index);
+}
+
+static void *finish_and_free(void *arg)
+{
+    amrelay_index *index = arg;
+    CHECK(finish(index).state == AMRELAY_INDEX_DAMAGED);
+    amrelay_index_free(index);
+    return NULL;
+}
+
+static void an_index_may_go_to_another_thread(void)
+{
+    in_another_thread(finish_and_free, new_index());
+}
+
+int main(void)
+{
+    const struct test_case cases[] = {
+        CASE(lines_are_those_of_tar),
+        CASE(bodies_need_not_be_shown),
+        CASE(a_cut_archive_is_damaged_and_told_where),
+        CASE(an_empty_stream_is_no_archive),
+        CASE(nothing_follows_the_end),
+        CASE(the_line_function_may_free_the_index_but_not_use_it),
+        CASE(wrong_arguments_are_refused),
+        CASE(null_is_refused),
+        CASE(an_index_may_go_to_another_thread),
+    };
+    return RUN(cases);
+}

@@ -1,0 +1,57 @@
+//! Statistics of a stage, as C sees them.
+
+use std::time::Duration;
+
+use libc::size_t;
+
+use super::layout::Layout;
+use crate::stats::Stats;
+
+/// Method of a stage: the bytes went through a buffer in user space.
+pub const AMRELAY_METHOD_COPY: u32 = 0;
+/// Method of a stage: the bytes stayed in the kernel, moved by splice(2).
+pub const AMRELAY_METHOD_SPLICE: u32 = 1;
+
+/// How much passed through a stage of the data path, and what it waited for. Waits do not overlap.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct amrelay_stats {
+    /// `sizeof(amrelay_stats)`, set by the caller.
+    pub size: size_t,
+    /// Bytes that left the stage.
+    pub bytes: u64,
+    /// Nanoseconds from the stage's start to its end, or to this call.
+    pub elapsed_ns: u64,
+    /// Nanoseconds of waiting for the program that writes the data.
+    pub writer_ns: u64,
+    /// Nanoseconds of waiting for the receiving side.
+    pub output_ns: u64,
+    /// Nanoseconds of waiting for the reader of the index.
+    pub index_ns: u64,
+    /// One of `AMRELAY_METHOD_`: how the most recent bytes went.
+    pub method: u32,
+}
+
+// SAFETY: repr(C), the size first, then integers.
+unsafe impl Layout for amrelay_stats {
+    const NAME: &'static str = "stats";
+}
+
+impl amrelay_stats {
+    pub(super) fn new(stats: &Stats, method: u32) -> Self {
+        Self {
+            size: size_of::<Self>(),
+            bytes: stats.bytes,
+            elapsed_ns: nanoseconds(stats.elapsed),
+            writer_ns: nanoseconds(stats.writer),
+            output_ns: nanoseconds(stats.output),
+            index_ns: nanoseconds(stats.index),
+            method,
+        }
+    }
+}
+
+/// Enough for 584 years.
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
