@@ -23,6 +23,7 @@
 //! | `outcome.rs` | how a stream ended |
 #![forbid(unsafe_code)]
 
+pub(crate) mod command;
 mod header;
 mod name;
 mod number;

@@ -4,10 +4,12 @@
 //! signature here, so that the rooms above never ask which platform they run on.
 
 mod descriptor;
+pub(crate) mod outlet;
 pub(crate) mod pipe;
 pub(crate) mod poller;
 pub(crate) mod signal;
 pub(crate) mod socket;
+pub(crate) mod spawn;
 pub(crate) mod splice;
 pub(crate) mod wait;
 

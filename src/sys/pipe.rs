@@ -62,11 +62,6 @@ pub(crate) fn readable_bytes(fd: BorrowedFd<'_>) -> io::Result<usize> {
     Ok(usize::try_from(count).unwrap_or(usize::MAX))
 }
 
-/// Whether the open file is in non-blocking mode.
-pub(crate) fn is_nonblocking(fd: BorrowedFd<'_>) -> io::Result<bool> {
-    Ok(fcntl_getfl(fd)?.contains(OFlags::NONBLOCK))
-}
-
 /// Sets or clears non-blocking mode; leaves the open file alone when it is in that mode already.
 ///
 /// The mode belongs to the open file, not to the descriptor: every process that inherited it sees the change.
@@ -77,4 +72,12 @@ pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> io::Resu
         fcntl_setfl(fd, flags)?;
     }
     Ok(())
+}
+
+/// Reads what there is, at most the buffer's length; 0 is the end. Waits only if the open file is in blocking mode and
+/// nothing is there.
+pub(crate) fn read(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    Ok(rustix::io::retry_on_intr(|| {
+        rustix::io::read(fd, &mut *buffer)
+    })?)
 }

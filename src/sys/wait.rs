@@ -1,1 +1,25 @@
 //! Waiting for a handful of descriptors in a thread of the library's own.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use rustix::event::Timespec;
+pub(crate) use rustix::event::{PollFd, PollFlags};
+
+/// Waits until one of the descriptors is ready in the way its entry asks for, or broken.
+///
+/// Afterwards each entry's `revents` tell: `ERR`, `HUP` and `NVAL` come unasked. Waits again after a signal.
+pub(crate) fn wait(descriptors: &mut [PollFd<'_>]) -> io::Result<()> {
+    rustix::io::retry_on_intr(|| rustix::event::poll(descriptors, None))?;
+    Ok(())
+}
+
+/// Whether a write would find room at once, or a broken reader.
+pub(crate) fn is_writable(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    let mut entry = [PollFd::from_borrowed_fd(fd, PollFlags::OUT)];
+    Ok(rustix::io::retry_on_intr(|| rustix::event::poll(&mut entry, Some(&now)))? > 0)
+}

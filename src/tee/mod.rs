@@ -1,2 +1,204 @@
-//! The tee.
+//! The tee: passes a stream on while it computes the CRC-32C and the file index of it.
+//!
+//! It stands between the backup program (tar, dump) and the way to the server. In Amanda it replaces `start_index` of
+//! client-src/sendbackup.c, which forks a process that copies every byte once more into `tar -tf - | sed`.
+//!
+//! What holds always, and in this order:
+//! 1. The output gets exactly the bytes of the input. What goes wrong with the index ends the index, never the data.
+//! 2. The input is read to its end, whatever the index makes of it: behind the end mark of a tar stream, too.
+//! 3. A broken output ends the tee at once; the input is closed so that the writer notices.
+//! 4. A slow reader of the index holds the data up only when [`INDEX_BUFFER`] bytes wait for it.
+//! 5. No lent descriptor's open file is changed but in one thing: pipes may be enlarged.
+//!
+//! | file | subject |
+//! |---|---|
+//! | `mod.rs` | what a tee is asked for, and the choice of the way |
+//! | `report.rs` | what came of it |
+//! | `thread.rs` | a tee in a thread of its own |
+//! | `flow.rs` | what both ways share: the ends, waiting, sending |
+//! | `zero_copy.rs` | tee(2) and splice(2): the data does not pass through user space |
+//! | `copy.rs` | the portable way: read and write |
+//! | `watch.rs` | the second use of the bytes: CRC and index |
+//! | `index.rs` | the index side: tar reader or index command |
+//! | `backlog.rs` | the bounded buffer before the reader of the index |
 #![forbid(unsafe_code)]
+
+mod backlog;
+mod copy;
+mod flow;
+mod index;
+mod report;
+mod thread;
+mod watch;
+mod zero_copy;
+
+use std::ffi::CString;
+use std::fmt;
+use std::io;
+use std::os::fd::AsFd;
+
+use crate::sys::signal::SigpipeGuard;
+use crate::sys::{Descriptor, pipe};
+
+pub use backlog::INDEX_BUFFER;
+pub use report::{IndexEnd, Report, Way};
+pub use thread::Tee;
+
+use flow::{Flow, Sink, Stop};
+use watch::Watch;
+use zero_copy::SidePipe;
+
+/// What a tee shall do. It owns its descriptors unless they are lent, and closes each as soon as that side has ended.
+#[derive(Debug)]
+pub struct Config {
+    /// Where the stream comes from. The tee must be its only reader.
+    pub input: Descriptor,
+    /// Where the stream goes.
+    pub output: Output,
+    /// Whether to compute the CRC-32C.
+    pub crc: bool,
+    /// What index to make.
+    pub index: Index,
+    /// Which ways of moving the bytes are allowed.
+    pub method: Method,
+}
+
+/// Takes all the bytes, waiting as long as it must, or fails; called in the tee's thread.
+pub type Callback = Box<dyn FnMut(&[u8]) -> io::Result<()> + Send>;
+
+/// Where the stream goes.
+pub enum Output {
+    /// Into a pipe, a socket or a file, in blocking or in non-blocking mode.
+    Descriptor(Descriptor),
+    /// Through a function of the host's. Its first error ends the tee.
+    Callback(Callback),
+}
+
+impl fmt::Debug for Output {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Descriptor(descriptor) => {
+                out.debug_tuple("Descriptor").field(descriptor).finish()
+            }
+            Self::Callback(_) => out.write_str("Callback"),
+        }
+    }
+}
+
+/// What index to make of the stream.
+#[derive(Debug)]
+pub enum Index {
+    /// None.
+    None,
+    /// The stream is a tar archive: its names, as [`TarIndex`](crate::index::TarIndex) lists them, to this descriptor.
+    Tar(Descriptor),
+    /// An external program reads a copy of the stream and writes the index itself.
+    Command {
+        /// For `sh -c`.
+        command: CString,
+        /// The command's standard output.
+        output: Descriptor,
+        /// The command's standard error; the host's if there is none.
+        errors: Option<Descriptor>,
+    },
+}
+
+/// Which ways of moving the bytes are allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Method {
+    /// Without copying where input and output are pipes large enough for that to be faster, else by copying. The
+    /// environment variable `AMRELAY_TEE=copy` turns this into `Copy`.
+    #[default]
+    Auto,
+    /// Through a buffer in user space, as on any POSIX system.
+    Copy,
+}
+
+impl Method {
+    /// Applies the environment variable. Call it in the host's thread: the environment is the host's to change.
+    fn or_environment(self) -> Self {
+        if std::env::var_os("AMRELAY_TEE").is_some_and(|way| way == "copy") {
+            Self::Copy
+        } else {
+            self
+        }
+    }
+}
+
+/// What the data pipes are enlarged to, if the system allows: Linux's `/proc/sys/fs/pipe-max-size` for users.
+const PIPE_SIZE: usize = 1 << 20;
+
+/// Pipes that hold less are faster copied through than spliced through: `cargo bench --bench tee` shows both.
+const ZERO_COPY_MINIMUM: usize = 256 << 10;
+
+/// The one buffer through which bytes are copied or looked at: large enough to make system calls rare, small enough for
+/// the second look (CRC, index) to find them in the processor's cache.
+const BUFFER_SIZE: usize = 128 << 10;
+
+/// Runs a tee in this thread until input and index have ended, or the output has failed.
+///
+/// SIGPIPE is kept from this thread meanwhile.
+#[must_use]
+pub fn run(config: Config) -> Report {
+    let _guard = SigpipeGuard::new();
+    let method = config.method.or_environment();
+    run_method(config, method)
+}
+
+fn run_method(config: Config, method: Method) -> Report {
+    let side_pipe = enlarge_pipes(&config)
+        .filter(|_| method == Method::Auto)
+        .and_then(SidePipe::new);
+    let watch = Watch::start(config.crc, config.index);
+    let mut flow = Flow::new(config.input, Sink::new(config.output), watch);
+    let mut buffer = vec![0; BUFFER_SIZE];
+    let mut way = Way::Copy;
+    let mut end = Ok(());
+    if let Some(side_pipe) = side_pipe {
+        match zero_copy::run(&mut flow, &side_pipe, &mut buffer) {
+            Ok(zero_copy::Ended::Input) => way = Way::ZeroCopy,
+            Ok(zero_copy::Ended::Refused) => end = copy::run(&mut flow, &mut buffer),
+            Err(stop) => (way, end) = (Way::ZeroCopy, Err(stop)),
+        }
+    } else {
+        end = copy::run(&mut flow, &mut buffer);
+    }
+    finish(flow, end, way)
+}
+
+/// Enlarges the pipes on both sides; returns what the smaller one holds, nothing if one side is no pipe.
+fn enlarge_pipes(config: &Config) -> Option<usize> {
+    let input = pipe::enlarge(config.input.as_fd(), PIPE_SIZE);
+    let Output::Descriptor(output) = &config.output else {
+        return None;
+    };
+    let smaller = input.min(pipe::enlarge(output.as_fd(), PIPE_SIZE));
+    (smaller > 0).then_some(smaller)
+}
+
+fn finish(flow: Flow, end: Result<(), Stop>, way: Way) -> Report {
+    let (input, output) = match end {
+        Ok(()) => (Ok(()), Ok(())),
+        Err(Stop::Input(error)) => (Err(error), Ok(())),
+        Err(Stop::Output(error)) => (Ok(()), Err(error)),
+    };
+    let (watch, mut meter) = flow.close();
+    let crc = watch.crc().filter(|_| output.is_ok());
+    let (index, entries) = if output.is_ok() {
+        watch.finish(&mut meter)
+    } else {
+        watch.abandon()
+    };
+    meter.end();
+    let stats = meter.stats();
+    Report {
+        bytes: stats.bytes,
+        crc,
+        entries,
+        input,
+        output,
+        index,
+        way,
+        stats,
+    }
+}

@@ -1,0 +1,66 @@
+//! Index commands: for streams of programs other than tar, an external program makes the list.
+//!
+//! Amanda's sendbackup names one for each (`restore -tvf -`, `xfsrestore -t …`, client-src/sendbackup-dump.c): a shell
+//! command that reads the stream and prints the lines. It may leave before the stream's end. This is the only place
+//! where the library forks.
+
+use std::ffi::{CStr, OsStr};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use crate::sys::Descriptor;
+use crate::sys::spawn::inherit_only_standard;
+
+/// A running index command.
+#[derive(Debug)]
+pub(crate) struct IndexCommand {
+    child: Child,
+}
+
+impl IndexCommand {
+    /// Starts `sh -c command` and returns the pipe to feed the stream into; closing that ends the command's input.
+    ///
+    /// The command writes the index to `output` and its complaints to `errors`; without one it shares the host's
+    /// standard error. Both stay the caller's. The environment is the host's, as with upstream's popen(3).
+    pub(crate) fn start(
+        command: &CStr,
+        output: &Descriptor,
+        errors: Option<&Descriptor>,
+    ) -> io::Result<(Self, OwnedFd)> {
+        let mut shell = Command::new("/bin/sh");
+        shell
+            .arg("-c")
+            .arg(OsStr::from_bytes(command.to_bytes()))
+            .stdin(Stdio::piped())
+            .stdout(duplicate(output)?);
+        if let Some(errors) = errors {
+            shell.stderr(duplicate(errors)?);
+        }
+        inherit_only_standard(&mut shell);
+        let mut child = shell.spawn()?;
+        let input = child
+            .stdin
+            .take()
+            .ok_or_else(|| io::Error::other("the index command has no standard input"))?;
+        Ok((Self { child }, input.into()))
+    }
+
+    /// Waits for the command to end. Its input must have been closed.
+    pub(crate) fn wait(mut self) -> io::Result<ExitStatus> {
+        self.child.wait()
+    }
+
+    /// Ends the command at once: nobody wants its result any more.
+    ///
+    /// Kills the shell; the programs it started find their input closed and end by themselves.
+    pub(crate) fn kill(mut self) -> io::Result<ExitStatus> {
+        self.child.kill()?;
+        self.child.wait()
+    }
+}
+
+fn duplicate(descriptor: &Descriptor) -> io::Result<Stdio> {
+    Ok(descriptor.as_fd().try_clone_to_owned()?.into())
+}

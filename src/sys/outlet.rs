@@ -1,0 +1,120 @@
+//! Writing to a descriptor without waiting for its reader, whatever mode its open file is in.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use rustix::fs::FileType;
+use rustix::net::SendFlags;
+
+use super::Descriptor;
+use super::wait::is_writable;
+
+/// A descriptor to write to. Closed when dropped if it is owned.
+///
+/// The descriptor may be lent and its open file shared with other processes, so its mode is never changed: each write
+/// asks for itself not to wait. Broken pipes raise SIGPIPE: the thread must have it blocked.
+#[derive(Debug)]
+pub(crate) struct Outlet {
+    descriptor: Descriptor,
+    kind: Kind,
+}
+
+/// By which means a write does not wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Socket,
+    /// A pipe that takes `RWF_NOWAIT` (Linux 6.5 and later).
+    #[cfg(target_os = "linux")]
+    Pipe,
+    /// A pipe or device where only poll(2) tells, and only for the first [`SMALLEST_ROOM`] bytes.
+    Polled,
+    /// A regular file: writing to it waits for no other process.
+    File,
+}
+
+/// How many bytes a pipe surely takes once poll(2) calls it writable. Linux, macOS and the BSDs all wait for `PIPE_BUF`
+/// bytes of room before they say so (pipe(7); `pipe_poll` in their kernels).
+const SMALLEST_ROOM: usize = rustix::pipe::PIPE_BUF;
+
+impl Outlet {
+    /// Wraps a descriptor, and asks the kernel what it is. A closed one shows when it is written to.
+    pub(crate) fn new(descriptor: Descriptor) -> Self {
+        let file_type =
+            rustix::fs::fstat(&descriptor).map(|status| FileType::from_raw_mode(status.st_mode));
+        let kind = match file_type {
+            Ok(FileType::Socket) => Kind::Socket,
+            Ok(FileType::RegularFile) => Kind::File,
+            #[cfg(target_os = "linux")]
+            Ok(FileType::Fifo) => Kind::Pipe,
+            _ => Kind::Polled,
+        };
+        Self { descriptor, kind }
+    }
+
+    /// Writes as much as is taken at once, and returns how many bytes that was. `WouldBlock`: none.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.kind {
+            Kind::Socket => {
+                let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+                let fd = self.descriptor.as_fd();
+                Ok(rustix::io::retry_on_intr(|| {
+                    rustix::net::send(fd, bytes, flags)
+                })?)
+            }
+            #[cfg(target_os = "linux")]
+            Kind::Pipe => match write_nowait(self.descriptor.as_fd(), bytes) {
+                Err(error) if lacks_nowait(&error) => {
+                    self.kind = Kind::Polled;
+                    self.write_polled(bytes)
+                }
+                result => result,
+            },
+            Kind::Polled => self.write_polled(bytes),
+            Kind::File => write(self.descriptor.as_fd(), bytes),
+        }
+    }
+
+    fn write_polled(&self, bytes: &[u8]) -> io::Result<usize> {
+        let fd = self.descriptor.as_fd();
+        if !is_writable(fd)? {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        write(fd, &bytes[..bytes.len().min(SMALLEST_ROOM)])
+    }
+}
+
+impl AsFd for Outlet {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+}
+
+fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    Ok(rustix::io::retry_on_intr(|| rustix::io::write(fd, bytes))?)
+}
+
+#[cfg(target_os = "linux")]
+fn write_nowait(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    use rustix::io::ReadWriteFlags;
+    /// pwritev2(2): the file's own position, which for a pipe means none.
+    const CURRENT_POSITION: u64 = u64::MAX;
+    let piece = [io::IoSlice::new(bytes)];
+    Ok(rustix::io::retry_on_intr(|| {
+        rustix::io::pwritev2(fd, &piece, CURRENT_POSITION, ReadWriteFlags::NOWAIT)
+    })?)
+}
+
+/// EOPNOTSUPP: this kind of file does not know the flag. ENOSYS, EINVAL: the kernel knows the call or flag not at all.
+/// EPERM: a sandbox forbids the call.
+#[cfg(target_os = "linux")]
+fn lacks_nowait(error: &io::Error) -> bool {
+    matches!(
+        rustix::io::Errno::from_io_error(error),
+        Some(
+            rustix::io::Errno::OPNOTSUPP
+                | rustix::io::Errno::NOSYS
+                | rustix::io::Errno::INVAL
+                | rustix::io::Errno::PERM
+        )
+    )
+}

@@ -1,0 +1,107 @@
+//! The bounded buffer before the reader of the index.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use crate::sys::outlet::Outlet;
+
+/// How many bytes may wait for the reader of the index before the data waits too. Briefly it can be more by what one
+/// piece of the stream adds, a small constant: see `PIECE` in watch.rs.
+pub const INDEX_BUFFER: usize = 1 << 20;
+
+/// From how many waiting bytes on a write is tried without need: fewer system calls for short lines.
+const WORTH_WRITING: usize = 32 << 10;
+
+/// Bytes on their way to a reader that may be slow, or gone.
+#[derive(Debug)]
+pub(super) struct Backlog {
+    /// None once the reader has gone or writing has failed otherwise.
+    outlet: Option<Outlet>,
+    waiting: VecDeque<u8>,
+    failure: Option<io::Error>,
+}
+
+impl Backlog {
+    pub(super) fn new(outlet: Outlet) -> Self {
+        Self {
+            outlet: Some(outlet),
+            waiting: VecDeque::new(),
+            failure: None,
+        }
+    }
+
+    /// Queues bytes; drops them if the reader has gone.
+    pub(super) fn queue(&mut self, bytes: &[u8]) {
+        if self.outlet.is_some() {
+            self.waiting.extend(bytes);
+        }
+    }
+
+    /// Writes what is taken at once, and queues the rest: for bytes in pieces large enough for a system call each.
+    pub(super) fn offer(&mut self, bytes: &[u8]) {
+        let mut taken = 0;
+        if self.waiting.is_empty() {
+            if let Some(outlet) = &mut self.outlet {
+                let result = outlet.write(bytes);
+                taken = self.note(result).unwrap_or(0);
+            }
+        }
+        self.queue(&bytes[taken..]);
+    }
+
+    /// Writes what is taken at once, if there is enough to be worth it.
+    pub(super) fn drain_if_worth(&mut self) {
+        if self.waiting.len() >= WORTH_WRITING {
+            self.drain();
+        }
+    }
+
+    /// Writes what is taken at once.
+    pub(super) fn drain(&mut self) {
+        while let (Some(outlet), false) = (&mut self.outlet, self.waiting.is_empty()) {
+            let result = outlet.write(self.waiting.as_slices().0);
+            match self.note(result) {
+                Some(count) => drop(self.waiting.drain(..count)),
+                None => break,
+            }
+        }
+    }
+
+    /// How many bytes a write took; none if it has to be tried again later, or never again.
+    fn note(&mut self, result: io::Result<usize>) -> Option<usize> {
+        match result {
+            Ok(count) => Some(count),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            Err(error) => {
+                self.failure = Some(error);
+                self.outlet = None;
+                self.waiting = VecDeque::new();
+                None
+            }
+        }
+    }
+
+    /// Whether the data has to wait.
+    pub(super) fn is_full(&self) -> bool {
+        self.waiting.len() >= INDEX_BUFFER
+    }
+
+    /// Whether the reader still takes bytes, as far as is known.
+    pub(super) fn is_open(&self) -> bool {
+        self.outlet.is_some()
+    }
+
+    /// The descriptor to wait for, if bytes wait.
+    pub(super) fn pending(&self) -> Option<BorrowedFd<'_>> {
+        self.outlet
+            .as_ref()
+            .filter(|_| !self.waiting.is_empty())
+            .map(AsFd::as_fd)
+    }
+
+    /// Closes the descriptor, if it is owned, and tells why writing failed, if it did.
+    pub(super) fn close(self) -> Option<io::Error> {
+        self.failure
+    }
+}

@@ -1,0 +1,48 @@
+//! The portable way: read and write through one buffer.
+
+use std::io;
+
+use crate::stats::Wait;
+use crate::sys::pipe::read;
+
+use super::flow::{Flow, Stop, would_wait};
+
+/// Passes the stream on to its end.
+pub(super) fn run(flow: &mut Flow, buffer: &mut [u8]) -> Result<(), Stop> {
+    loop {
+        let count = read_some(flow, buffer)?;
+        if count == 0 {
+            return Ok(());
+        }
+        let bytes = &buffer[..count];
+        // The output's reader works on its share while CRC and index are at it here.
+        let taken = flow.offer(bytes)?;
+        flow.show(bytes)?;
+        flow.send(&bytes[taken..])?;
+    }
+}
+
+/// Passes on exactly `count` bytes that CRC and index have seen already.
+pub(super) fn pass_seen(flow: &mut Flow, mut count: usize, buffer: &mut [u8]) -> Result<(), Stop> {
+    while count > 0 {
+        let piece = count.min(buffer.len());
+        let bytes = read_some(flow, &mut buffer[..piece])?;
+        if bytes == 0 {
+            return Err(Stop::Input(io::ErrorKind::UnexpectedEof.into()));
+        }
+        flow.send(&buffer[..bytes])?;
+        count -= bytes;
+    }
+    Ok(())
+}
+
+/// Waits for input and reads it; 0 is its end.
+fn read_some(flow: &mut Flow, buffer: &mut [u8]) -> Result<usize, Stop> {
+    loop {
+        flow.wait(Wait::Writer)?;
+        match read(flow.input(), buffer) {
+            Err(error) if would_wait(&error) => {}
+            result => return result.map_err(Stop::Input),
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! What both ways of moving the bytes share: the two ends, waiting for them, sending.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use crate::stats::{Meter, Wait};
+use crate::sys::Descriptor;
+use crate::sys::outlet::Outlet;
+use crate::sys::wait::{PollFd, PollFlags, wait};
+
+use super::backlog::Backlog;
+use super::watch::{PIECE, Watch};
+use super::{Callback, Output};
+
+/// Why the stream stopped before its end.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// The input cannot be read.
+    Input(io::Error),
+    /// The output takes no more.
+    Output(io::Error),
+}
+
+/// The output, ready to be written to.
+pub(super) enum Sink {
+    Outlet(Outlet),
+    Callback(Callback),
+}
+
+impl Sink {
+    pub(super) fn new(output: Output) -> Self {
+        match output {
+            Output::Descriptor(descriptor) => Self::Outlet(Outlet::new(descriptor)),
+            Output::Callback(callback) => Self::Callback(callback),
+        }
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Outlet(outlet) => Some(outlet.as_fd()),
+            Self::Callback(_) => None,
+        }
+    }
+}
+
+/// A stream on its way.
+pub(super) struct Flow {
+    input: Descriptor,
+    output: Sink,
+    watch: Watch,
+    meter: Meter,
+}
+
+/// What a poll found.
+struct Found {
+    awaited: bool,
+    output_broken: Option<io::Error>,
+}
+
+impl Flow {
+    pub(super) fn new(input: Descriptor, output: Sink, watch: Watch) -> Self {
+        Self {
+            input,
+            output,
+            watch,
+            meter: Meter::start(),
+        }
+    }
+
+    /// Closes both ends, as far as they are owned.
+    pub(super) fn close(self) -> (Watch, Meter) {
+        (self.watch, self.meter)
+    }
+
+    pub(super) fn input(&self) -> BorrowedFd<'_> {
+        self.input.as_fd()
+    }
+
+    /// The output, if it is a descriptor.
+    pub(super) fn output(&self) -> Option<BorrowedFd<'_>> {
+        self.output.descriptor()
+    }
+
+    /// How many of the next bytes neither the CRC nor the index needs.
+    pub(super) fn skippable(&self) -> u64 {
+        self.watch.skippable()
+    }
+
+    /// Counts bytes that have reached the output unseen.
+    pub(super) fn passed_unseen(&mut self, count: usize) {
+        self.watch.skip(count as u64);
+        self.passed(count);
+    }
+
+    /// Counts bytes that have reached the output.
+    pub(super) fn passed(&mut self, count: usize) {
+        self.meter.passed(count as u64);
+    }
+
+    /// Shows the next bytes to CRC and index; waits if too much waits for the reader of the index.
+    pub(super) fn show(&mut self, bytes: &[u8]) -> Result<(), Stop> {
+        self.watch.see_crc(bytes);
+        for piece in bytes.chunks(PIECE) {
+            while self.watch.backlog().is_some_and(Backlog::is_full) {
+                self.wait(Wait::Index)?;
+            }
+            self.watch.see_index(piece);
+        }
+        Ok(())
+    }
+
+    /// Sends what the output takes at once, and returns how many bytes that was. A callback takes all.
+    pub(super) fn offer(&mut self, bytes: &[u8]) -> Result<usize, Stop> {
+        let result = match &mut self.output {
+            Sink::Outlet(outlet) => outlet.write(bytes),
+            Sink::Callback(callback) => {
+                self.meter.wait_for(Wait::Output);
+                let result = callback(bytes);
+                self.meter.resume();
+                result.map(|()| bytes.len())
+            }
+        };
+        match result {
+            Ok(count) => {
+                self.passed(count);
+                Ok(count)
+            }
+            Err(error) if would_wait(&error) => Ok(0),
+            Err(error) => Err(Stop::Output(error)),
+        }
+    }
+
+    /// Sends all.
+    pub(super) fn send(&mut self, mut bytes: &[u8]) -> Result<(), Stop> {
+        while !bytes.is_empty() {
+            let count = self.offer(bytes)?;
+            bytes = &bytes[count..];
+            if count == 0 {
+                self.wait(Wait::Output)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for one side. Meanwhile the index goes on, and a broken output is noticed.
+    pub(super) fn wait(&mut self, awaited: Wait) -> Result<(), Stop> {
+        self.meter.wait_for(awaited);
+        loop {
+            let found = self.poll(awaited).map_err(|error| match awaited {
+                Wait::Writer | Wait::Index => Stop::Input(error),
+                Wait::Output => Stop::Output(error),
+            })?;
+            if let Some(backlog) = self.watch.backlog_mut() {
+                backlog.drain();
+            }
+            if let Some(error) = found.output_broken {
+                return Err(Stop::Output(error));
+            }
+            if found.awaited {
+                break;
+            }
+        }
+        self.meter.resume();
+        Ok(())
+    }
+
+    fn poll(&self, awaited: Wait) -> io::Result<Found> {
+        let index = self.watch.backlog().and_then(Backlog::pending);
+        let wanted = |wait, flags| {
+            if awaited == wait {
+                flags
+            } else {
+                PollFlags::empty()
+            }
+        };
+        let mut entries = Vec::with_capacity(3);
+        entries.extend(index.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::OUT)));
+        entries.extend(
+            self.output()
+                .map(|fd| PollFd::from_borrowed_fd(fd, wanted(Wait::Output, PollFlags::OUT))),
+        );
+        if awaited == Wait::Writer {
+            entries.push(PollFd::from_borrowed_fd(self.input(), PollFlags::IN));
+        }
+        wait(&mut entries)?;
+
+        let mut found = entries.iter().map(PollFd::revents);
+        let index = index.and_then(|_| found.next());
+        let output = self
+            .output()
+            .and_then(|_| found.next())
+            .unwrap_or(PollFlags::empty());
+        let input = found.next().unwrap_or(PollFlags::empty());
+        Ok(Found {
+            awaited: match awaited {
+                Wait::Writer => !input.is_empty(),
+                Wait::Output => !output.is_empty(),
+                Wait::Index => index.is_none_or(|events| !events.is_empty()),
+            },
+            output_broken: broken(output).filter(|_| awaited != Wait::Output),
+        })
+    }
+}
+
+/// What a write would say, while there is nothing to write.
+fn broken(events: PollFlags) -> Option<io::Error> {
+    use rustix::io::Errno;
+    if events.contains(PollFlags::NVAL) {
+        Some(Errno::BADF.into())
+    } else if events.intersects(PollFlags::ERR | PollFlags::HUP) {
+        Some(Errno::PIPE.into())
+    } else {
+        None
+    }
+}
+
+/// Whether an error only says that nothing can be done at once.
+pub(super) fn would_wait(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock
+}

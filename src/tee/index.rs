@@ -1,0 +1,158 @@
+//! The index side of a tee: a tar reader that writes lines, or a command that is fed a copy.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use crate::index::TarIndex;
+use crate::index::command::IndexCommand;
+use crate::stats::{Meter, Wait};
+use crate::sys::outlet::Outlet;
+use crate::sys::wait::{PollFd, PollFlags, wait};
+
+use super::backlog::Backlog;
+use super::{Index, IndexEnd};
+
+/// What makes the index, and how far it got.
+pub(super) enum IndexSide {
+    /// None is wanted, or the command could not be started.
+    Ended(IndexEnd),
+    /// The lines of a tar reader.
+    Tar {
+        reader: Box<TarIndex>,
+        lines: Backlog,
+    },
+    /// A command and its input.
+    Command {
+        command: IndexCommand,
+        copy: Backlog,
+    },
+}
+
+impl IndexSide {
+    /// Starts what the configuration asks for. A failure is part of the index's end, not of the data's.
+    pub(super) fn start(index: Index) -> Self {
+        match index {
+            Index::None => Self::Ended(IndexEnd::NotWanted),
+            Index::Tar(output) => Self::Tar {
+                reader: Box::new(TarIndex::new()),
+                lines: Backlog::new(Outlet::new(output)),
+            },
+            Index::Command {
+                command,
+                output,
+                errors,
+            } => match IndexCommand::start(&command, &output, errors.as_ref()) {
+                Ok((command, input)) => Self::Command {
+                    command,
+                    copy: Backlog::new(Outlet::new(input.into())),
+                },
+                Err(error) => Self::Ended(IndexEnd::Failed(error)),
+            },
+        }
+    }
+
+    /// Shows the next bytes of the stream.
+    pub(super) fn see(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Ended(_) => {}
+            Self::Tar { reader, lines } => {
+                if lines.is_open() {
+                    reader.push(bytes, &mut |piece| lines.queue(piece));
+                    lines.drain_if_worth();
+                }
+            }
+            Self::Command { copy, .. } => copy.offer(bytes),
+        }
+    }
+
+    /// How many of the next bytes need not be shown.
+    pub(super) fn skippable(&self) -> u64 {
+        match self {
+            Self::Tar { reader, lines } if lines.is_open() => reader.skippable(),
+            Self::Command { copy, .. } if copy.is_open() => 0,
+            _ => u64::MAX,
+        }
+    }
+
+    /// Tells that `count` bytes passed unseen.
+    pub(super) fn skip(&mut self, count: u64) {
+        if let Self::Tar { reader, lines } = self {
+            if lines.is_open() {
+                reader.skip(count);
+            }
+        }
+    }
+
+    pub(super) fn backlog(&self) -> Option<&Backlog> {
+        match self {
+            Self::Ended(_) => None,
+            Self::Tar { lines: backlog, .. } | Self::Command { copy: backlog, .. } => Some(backlog),
+        }
+    }
+
+    pub(super) fn backlog_mut(&mut self) -> Option<&mut Backlog> {
+        match self {
+            Self::Ended(_) => None,
+            Self::Tar { lines: backlog, .. } | Self::Command { copy: backlog, .. } => Some(backlog),
+        }
+    }
+
+    /// The stream has ended: delivers what waits, waiting for the reader, and for the command to end.
+    pub(super) fn finish(mut self, meter: &mut Meter) -> (IndexEnd, u64) {
+        meter.wait_for(Wait::Index);
+        let delivered = self.backlog_mut().map_or(Ok(()), deliver);
+        match self {
+            Self::Ended(end) => (end, 0),
+            Self::Tar { reader, lines } => {
+                let end = match (lines.close(), delivered) {
+                    (Some(error), _) | (None, Err(error)) => IndexEnd::Failed(error),
+                    (None, Ok(())) => IndexEnd::Tar(reader.finish()),
+                };
+                (end, reader.entries())
+            }
+            Self::Command { command, copy } => {
+                // A command that leaves early (EPIPE) may have all it needs: its exit status tells.
+                drop(copy);
+                (
+                    command
+                        .wait()
+                        .map_or_else(IndexEnd::Failed, IndexEnd::Command),
+                    0,
+                )
+            }
+        }
+    }
+
+    /// The output has failed: the index is no longer waited for.
+    pub(super) fn abandon(self) -> (IndexEnd, u64) {
+        match self {
+            Self::Ended(end) => (end, 0),
+            Self::Tar { reader, lines } => {
+                let end = lines.close().map_or(IndexEnd::Abandoned, IndexEnd::Failed);
+                (end, reader.entries())
+            }
+            Self::Command { command, copy } => {
+                drop(copy);
+                (
+                    command
+                        .kill()
+                        .map_or_else(IndexEnd::Failed, |_| IndexEnd::Abandoned),
+                    0,
+                )
+            }
+        }
+    }
+}
+
+fn deliver(backlog: &mut Backlog) -> io::Result<()> {
+    backlog.drain();
+    while let Some(fd) = backlog.pending() {
+        wait_for_room(fd)?;
+        backlog.drain();
+    }
+    Ok(())
+}
+
+fn wait_for_room(fd: BorrowedFd<'_>) -> io::Result<()> {
+    wait(&mut [PollFd::from_borrowed_fd(fd, PollFlags::OUT)])
+}

@@ -1,0 +1,83 @@
+//! A tee in a thread of its own.
+
+use std::io;
+use std::thread::JoinHandle;
+
+use crate::stats::Meter;
+use crate::sys::signal::block_sigpipe_in_this_thread;
+
+use super::{Config, IndexEnd, Report, Way, run_method};
+
+/// A tee running in a thread of its own. Dropping it leaves the thread running to its end.
+#[derive(Debug)]
+pub struct Tee {
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Running(Option<JoinHandle<Report>>),
+    Ended(Box<Report>),
+}
+
+impl Tee {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// No thread can be started (`EAGAIN`). The descriptors that the configuration owns are closed then.
+    pub fn start(config: Config) -> io::Result<Self> {
+        Self::start_with(config.method, move || config)
+    }
+
+    /// As [`start`](Self::start), with a configuration that is put together in the new thread: if no thread can be
+    /// started, `make` is dropped without having been called. Its `method` is overruled by `method`.
+    ///
+    /// # Errors
+    /// No thread can be started (`EAGAIN`).
+    pub fn start_with(
+        method: super::Method,
+        make: impl FnOnce() -> Config + Send + 'static,
+    ) -> io::Result<Self> {
+        let method = method.or_environment();
+        let thread = std::thread::Builder::new()
+            .name("amrelay-tee".into())
+            .spawn(move || {
+                block_sigpipe_in_this_thread();
+                run_method(make(), method)
+            })?;
+        Ok(Self {
+            state: State::Running(Some(thread)),
+        })
+    }
+
+    /// Waits until the tee has ended, and tells what came of it.
+    pub fn wait(&mut self) -> &Report {
+        if let State::Running(thread) = &mut self.state {
+            let report = thread
+                .take()
+                .and_then(|thread| thread.join().ok())
+                .unwrap_or_else(panicked);
+            self.state = State::Ended(Box::new(report));
+        }
+        match &self.state {
+            State::Ended(report) => report,
+            State::Running(_) => unreachable!("the thread was joined above"),
+        }
+    }
+}
+
+/// The report of a tee whose output callback panicked. Unwinding has closed its descriptors.
+fn panicked() -> Report {
+    let mut meter = Meter::start();
+    meter.end();
+    Report {
+        bytes: 0,
+        crc: None,
+        entries: 0,
+        input: Ok(()),
+        output: Err(io::Error::other("the tee's thread panicked")),
+        index: IndexEnd::Abandoned,
+        way: Way::Copy,
+        stats: meter.stats(),
+    }
+}

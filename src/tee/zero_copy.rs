@@ -1,0 +1,150 @@
+//! The way without copying: tee(2) into a side pipe, splice(2) the original on, read the side pipe for CRC and index.
+//!
+//! One copy is left, the one into the buffer that CRC and index look at. Where neither of them needs the next bytes, not
+//! even that.
+//!
+//! `EAGAIN` of these calls means an empty source or a full target. Here it is always clear which: the side pipe is
+//! empty before each tee(2), so that only the input can be at fault; and before each splice(2) it is known how much
+//! the input holds, so that only the output can be.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use crate::stats::Wait;
+use crate::sys::pipe::{enlarge, pipe, read, readable_bytes};
+use crate::sys::splice::{splice, tee};
+
+use super::flow::{Flow, Stop, would_wait};
+use super::{PIPE_SIZE, ZERO_COPY_MINIMUM, copy};
+
+/// From how many skippable bytes on they are spliced on without a look; fewer are cheaper taken along with the next
+/// bytes that are needed.
+const WORTH_SKIPPING: u64 = 64 << 10;
+
+/// Holds a second reference to the pages that are on their way.
+pub(super) struct SidePipe {
+    reader: OwnedFd,
+    writer: OwnedFd,
+}
+
+impl SidePipe {
+    /// Makes a side pipe for data pipes that hold `data_pipes` bytes. None if it, or they, would be too small to be worth
+    /// it.
+    pub(super) fn new(data_pipes: usize) -> Option<Self> {
+        if data_pipes < ZERO_COPY_MINIMUM {
+            return None;
+        }
+        let (reader, writer) = pipe().ok()?;
+        let large_enough = enlarge(writer.as_fd(), PIPE_SIZE) >= ZERO_COPY_MINIMUM;
+        large_enough.then_some(Self { reader, writer })
+    }
+}
+
+/// How the way without copying ended without a failure.
+pub(super) enum Ended {
+    /// All has been passed on.
+    Input,
+    /// The system refuses the calls; nothing is lost, the rest has to be copied.
+    Refused,
+}
+
+/// Passes the stream on to its end, or until the system refuses.
+pub(super) fn run(flow: &mut Flow, side: &SidePipe, buffer: &mut [u8]) -> Result<Ended, Stop> {
+    loop {
+        let skippable = flow.skippable();
+        let step = if skippable >= WORTH_SKIPPING {
+            pass_unseen(flow, skippable)?
+        } else {
+            pass_seen(flow, side, buffer)?
+        };
+        if let Some(ended) = step {
+            return Ok(ended);
+        }
+    }
+}
+
+/// Splices on some of the next `skippable` bytes.
+fn pass_unseen(flow: &mut Flow, skippable: u64) -> Result<Option<Ended>, Stop> {
+    let length = usize::try_from(skippable).map_or(PIPE_SIZE, |bytes| bytes.min(PIPE_SIZE));
+    match to_output(flow, length) {
+        Ok(0) => return Ok(Some(Ended::Input)),
+        Ok(count) => flow.passed_unseen(count),
+        Err(error) if would_wait(&error) => {
+            let empty = readable_bytes(flow.input()).map_err(Stop::Input)? == 0;
+            flow.wait(if empty { Wait::Writer } else { Wait::Output })?;
+        }
+        Err(error) if refused(&error) => return Ok(Some(Ended::Refused)),
+        Err(error) => return Err(Stop::Output(error)),
+    }
+    Ok(None)
+}
+
+/// Passes on what the input holds, and shows it to CRC and index.
+fn pass_seen(flow: &mut Flow, side: &SidePipe, buffer: &mut [u8]) -> Result<Option<Ended>, Stop> {
+    let count = match tee(flow.input(), side.writer.as_fd(), PIPE_SIZE) {
+        Ok(0) => return Ok(Some(Ended::Input)),
+        Ok(count) => count,
+        Err(error) if would_wait(&error) => {
+            flow.wait(Wait::Writer)?;
+            return Ok(None);
+        }
+        Err(error) if refused(&error) => return Ok(Some(Ended::Refused)),
+        Err(error) => return Err(Stop::Input(error)),
+    };
+    // The output's reader works on its share while CRC and index are at it here.
+    let mut left = count;
+    let mut result = splice_some(flow, &mut left);
+    show_side(flow, side, count, buffer)?;
+    while left > 0 {
+        match result {
+            Ok(()) => {}
+            Err(error) if would_wait(&error) => flow.wait(Wait::Output)?,
+            Err(error) if refused(&error) => {
+                copy::pass_seen(flow, left, buffer)?;
+                return Ok(Some(Ended::Refused));
+            }
+            Err(error) => return Err(Stop::Output(error)),
+        }
+        result = splice_some(flow, &mut left);
+    }
+    Ok(None)
+}
+
+fn splice_some(flow: &mut Flow, left: &mut usize) -> io::Result<()> {
+    let count = to_output(flow, *left)?;
+    if count == 0 {
+        // Somebody else has read what tee(2) has shown.
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    flow.passed(count);
+    *left -= count;
+    Ok(())
+}
+
+/// Reads `count` bytes, which it holds, out of the side pipe.
+fn show_side(
+    flow: &mut Flow,
+    side: &SidePipe,
+    count: usize,
+    buffer: &mut [u8],
+) -> Result<(), Stop> {
+    let mut left = count;
+    while left > 0 {
+        let piece = left.min(buffer.len());
+        let bytes = read(side.reader.as_fd(), &mut buffer[..piece]).map_err(Stop::Input)?;
+        flow.show(&buffer[..bytes])?;
+        left -= bytes;
+    }
+    Ok(())
+}
+
+fn to_output(flow: &Flow, length: usize) -> io::Result<usize> {
+    let output = flow.output().ok_or(io::ErrorKind::Unsupported)?;
+    splice(flow.input(), output, length, false)
+}
+
+/// Whether the system cannot do it with these files, or must not do it at all (a sandbox).
+fn refused(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
+    matches!(error.kind(), InvalidInput | PermissionDenied | Unsupported)
+}

@@ -1,0 +1,241 @@
+//! What the tests of the tee share: pipes, writers, readers, and the programs to compare with.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test file uses its own part"
+)]
+
+pub mod sandbox;
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use amrelay::tee::{Config, Index, Method, Output, Report, Tee};
+use rustix::pipe::{PipeFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with};
+
+/// Runs a test over both ways of moving the bytes.
+pub fn both_ways(test: impl Fn(Method)) {
+    for method in [Method::Auto, Method::Copy] {
+        test(method);
+    }
+}
+
+/// A pipe of the system's usual size: (reader, writer).
+pub fn pipe() -> (OwnedFd, OwnedFd) {
+    pipe_with(PipeFlags::CLOEXEC).unwrap()
+}
+
+/// A pipe of one page, as a user gets it who has used up his share of pipe memory.
+pub fn one_page_pipe() -> (OwnedFd, OwnedFd) {
+    let (reader, writer) = pipe();
+    assert_eq!(fcntl_setpipe_size(&writer, 4096).unwrap(), 4096);
+    (reader, writer)
+}
+
+/// A tee between two descriptors, with CRC.
+pub fn config(input: OwnedFd, output: OwnedFd, index: Index, method: Method) -> Config {
+    Config {
+        input: input.into(),
+        output: Output::Descriptor(output.into()),
+        crc: true,
+        index,
+        method,
+    }
+}
+
+/// Writes all and closes, in a thread of its own.
+pub fn feed(writer: OwnedFd, bytes: Vec<u8>) -> JoinHandle<io::Result<()>> {
+    thread::spawn(move || File::from(writer).write_all(&bytes))
+}
+
+/// Reads to the end, in a thread of its own.
+pub fn collect(reader: OwnedFd) -> JoinHandle<Vec<u8>> {
+    thread::spawn(move || read_all(reader))
+}
+
+/// Reads to the end.
+pub fn read_all(reader: OwnedFd) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    File::from(reader).read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
+/// Returns once the pipe is (all but) full: its reader stalls the writer.
+pub fn wait_until_full(reader: &OwnedFd) {
+    loop {
+        let held = rustix::io::ioctl_fionread(reader).unwrap();
+        let capacity = fcntl_getpipe_size(reader).unwrap() as u64;
+        if held + 4096 > capacity {
+            return;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// What a tee did with bytes written by a thread, all sides read at once.
+pub struct Outcome {
+    pub report: Report,
+    pub output: Vec<u8>,
+    pub index: Vec<u8>,
+}
+
+/// Feeds `bytes` through a tee with a tar index.
+pub fn through_tee(bytes: &[u8], method: Method) -> Outcome {
+    let (index_reader, index) = pipe();
+    through(
+        pipe(),
+        pipe(),
+        bytes,
+        Index::Tar(index.into()),
+        index_reader,
+        method,
+    )
+}
+
+/// Feeds `bytes` through a tee between the pipes, in this thread.
+pub fn through(
+    (input, writer): (OwnedFd, OwnedFd),
+    (reader, output): (OwnedFd, OwnedFd),
+    bytes: &[u8],
+    index: Index,
+    index_reader: OwnedFd,
+    method: Method,
+) -> Outcome {
+    let (feeding, collecting) = (feed(writer, bytes.to_vec()), collect(reader));
+    let indexing = collect(index_reader);
+    let report = amrelay::tee::run(config(input, output, index, method));
+    feeding.join().unwrap().unwrap();
+    Outcome {
+        report,
+        output: collecting.join().unwrap(),
+        index: indexing.join().unwrap(),
+    }
+}
+
+impl Outcome {
+    /// The data came through unharmed, and the checksum is that of the data.
+    #[track_caller]
+    pub fn assert_data(&self, bytes: &[u8]) {
+        assert_report(&self.report, bytes);
+        assert!(self.output == bytes, "the output differs from the input");
+    }
+}
+
+/// The report speaks of exactly these bytes.
+#[track_caller]
+pub fn assert_report(report: &Report, bytes: &[u8]) {
+    assert!(report.input.is_ok(), "{report:?}");
+    assert!(report.output.is_ok(), "{report:?}");
+    assert_eq!(report.bytes, bytes.len() as u64);
+    assert_eq!(report.stats.bytes, report.bytes);
+    assert_eq!(report.crc, Some(reference_crc(bytes)));
+}
+
+/// CRC-32C by another implementation.
+pub fn reference_crc(bytes: &[u8]) -> u32 {
+    crc::Crc::<u32>::new(&crc::CRC_32_ISCSI).checksum(bytes)
+}
+
+/// The index as upstream's pipeline makes it (client-src/sendbackup-gnutar.c).
+pub const INDEX_PIPELINE: &str = "LC_ALL=C tar -tf - 2>/dev/null | sed -e 's/^\\.//'";
+
+/// What upstream's pipeline prints for the archive.
+pub fn reference_index(archive: &[u8]) -> Vec<u8> {
+    let mut child = Command::new("sh")
+        .args(["-c", INDEX_PIPELINE])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let feeding = feed(child.stdin.take().unwrap().into(), archive.to_vec());
+    let output = child.wait_with_output().unwrap();
+    // tar may leave before the end of what follows the archive.
+    let _ = feeding.join().unwrap();
+    output.stdout
+}
+
+/// Starts GNU tar, writing an archive of the directory.
+pub fn start_tar(directory: &Path, output: OwnedFd) -> Child {
+    Command::new("tar")
+        .args([
+            "--create",
+            "--sparse",
+            "--sort=name",
+            "--file=-",
+            "--directory",
+        ])
+        .arg(directory)
+        .arg(".")
+        .stdout(output)
+        .spawn()
+        .unwrap()
+}
+
+/// An archive of the directory, by GNU tar.
+pub fn tar(directory: &Path) -> Vec<u8> {
+    let (reader, writer) = pipe();
+    let mut tar = start_tar(directory, writer);
+    let archive = read_all(reader);
+    assert!(tar.wait().unwrap().success());
+    archive
+}
+
+/// A tree with awkward names, many small files, a large and a sparse one.
+pub fn make_tree(directory: &Path) {
+    for name in [
+        "plain",
+        "with space",
+        "new\nline",
+        "back\\slash",
+        "\"quotes\"",
+        "é",
+        "\u{1}",
+    ] {
+        std::fs::write(directory.join(name), name).unwrap();
+    }
+    std::fs::write(
+        directory.join("l".repeat(250)),
+        b"a name too long for the old header",
+    )
+    .unwrap();
+    let many = directory.join("many");
+    std::fs::create_dir(&many).unwrap();
+    for number in 0..300 {
+        std::fs::write(many.join(format!("file{number}")), noise(number * 37)).unwrap();
+    }
+    std::fs::write(directory.join("large"), noise(9 << 20)).unwrap();
+    let sparse = File::create(directory.join("sparse")).unwrap();
+    sparse.set_len(64 << 20).unwrap();
+    std::os::unix::fs::symlink("plain", directory.join("link")).unwrap();
+    std::fs::hard_link(directory.join("plain"), directory.join("hard")).unwrap();
+}
+
+/// The archive of [`make_tree`]'s tree.
+pub fn tree_archive() -> Vec<u8> {
+    let directory = tempfile::tempdir().unwrap();
+    make_tree(directory.path());
+    tar(directory.path())
+}
+
+/// Bytes without a pattern, the same each time.
+pub fn noise(length: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64 ^ length as u64;
+    (0..length)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state.to_le_bytes()[3]
+        })
+        .collect()
+}
+
+/// Starts a tee in its own thread.
+pub fn start(config: Config) -> Tee {
+    Tee::start(config).unwrap()
+}
