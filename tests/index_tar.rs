@@ -235,24 +235,6 @@ fn truncated_anywhere() {
     }
 }
 
-/// A small generator with a fixed start, so that a failure comes again.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(self.0 >> 33).unwrap() % sides
-    }
-}
-
-/// Seeds and sizes of the random tests: `AMRELAY_INDEX_SEED` and `AMRELAY_INDEX_CASES` change them.
-fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |value| value.parse().unwrap())
-}
-
 /// Makes the checksums of all blocks that once were headers fit again.
 fn seal_headers(archive: &mut [u8], headers: &[usize]) {
     for &at in headers {

@@ -142,8 +142,15 @@ impl<'h> Header<'h> {
         let id = u64::from(u32::MAX);
         let block = self.0;
         let named = |name: usize| class != Class::V7 && block[name] != 0;
+        let readable_device = |at: usize| {
+            readable(
+                &block[at..at + 8],
+                1 << 31,
+                u64::from(i32::MAX.unsigned_abs()),
+            )
+        };
         let device = class != Class::V7 && matches!(self.type_flag(), b'3' | b'4');
-        if !readable(&block[100..108], 0, u64::MAX) {
+        if !readable(&block[100..108], 1 << 63, u64::MAX) {
             Some("mode")
         } else if !readable(&block[136..148], 1 << 63, MAX_OFFSET) {
             Some("modification time")
@@ -151,9 +158,7 @@ impl<'h> Header<'h> {
             Some("user id")
         } else if !named(297) && !readable(&block[116..124], 0, id) {
             Some("group id")
-        } else if device
-            && !(readable(&block[329..337], 0, id) && readable(&block[337..345], 0, id))
-        {
+        } else if device && !(readable_device(329) && readable_device(337)) {
             Some("device number")
         } else {
             None

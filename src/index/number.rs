@@ -149,8 +149,7 @@ impl Decimal {
                     None => Form::Invalid,
                 }
             }
-            (Form::Digits, 0) => Form::Ended,
-            (Form::Ended, _) => Form::Ended,
+            (Form::Digits, 0) | (Form::Ended, _) => Form::Ended,
             _ => Form::Invalid,
         }
     }
@@ -177,7 +176,7 @@ mod tests {
         assert_eq!(size(b"\0 \t\n\x0b\x0c\r17 x"), Some(15));
         assert_eq!(size(b"17\0junk"), Some(15));
         assert_eq!(size(&[0; 12]), Some(0));
-        assert_eq!(size(b"\0\0007         "), Some(0));
+        assert_eq!(size(b"\0\x0017\0       "), Some(0));
         for bad in [
             &b"            "[..],
             b"\0           ",
@@ -235,7 +234,9 @@ mod tests {
     fn decimals_end_at_a_nul() {
         let read = |text: &[u8]| {
             let mut decimal = Decimal::default();
-            text.iter().for_each(|&byte| decimal.push(byte));
+            for &byte in text {
+                decimal.push(byte);
+            }
             decimal.finish(u64::MAX)
         };
         assert_eq!(read(b"00000000000000000000000000012\0x"), Some(12));

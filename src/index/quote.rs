@@ -98,7 +98,9 @@ mod tests {
         let mut all = Vec::new();
         let mut sink = |piece: &[u8]| all.extend_from_slice(piece);
         let mut listing = Listing::new();
-        names.iter().for_each(|name| listing.line(name, &mut sink));
+        for name in names {
+            listing.line(name, &mut sink);
+        }
         listing.flush(&mut sink);
         all
     }

@@ -21,6 +21,7 @@ pub(super) enum Key {
     RealSize,
     SparseMajor,
     EntryCount,
+    EntryOffset,
     EntryLength,
     Map,
     /// A number without an effect here, at most so large.
@@ -41,7 +42,7 @@ impl Key {
             b"GNU.sparse.numblocks" => Self::EntryCount,
             b"GNU.sparse.numbytes" => Self::EntryLength,
             b"GNU.sparse.map" => Self::Map,
-            b"GNU.sparse.offset" => Self::Number(super::number::MAX_OFFSET),
+            b"GNU.sparse.offset" => Self::EntryOffset,
             b"GNU.sparse.minor" | b"uid" | b"gid" => Self::Number(u64::from(u32::MAX)),
             _ => Self::Other,
         }
@@ -50,7 +51,9 @@ impl Key {
     /// The largest value, for a key whose value is a number.
     pub(super) fn largest(self) -> Option<u64> {
         match self {
-            Self::Size | Self::RealSize | Self::EntryLength => Some(super::number::MAX_OFFSET),
+            Self::Size | Self::RealSize | Self::EntryOffset | Self::EntryLength => {
+                Some(super::number::MAX_OFFSET)
+            }
             Self::SparseMajor => Some(u64::from(u32::MAX)),
             Self::EntryCount => Some(u64::MAX),
             Self::Number(largest) => Some(largest),
@@ -141,6 +144,7 @@ impl Settings {
                 self.map_too_large |= value > MAX_MAP_ENTRIES;
                 return self.map.add(MapStep::Room(value), self.order);
             }
+            Key::EntryOffset => return self.map.add(MapStep::Offset, self.order),
             Key::EntryLength => return self.map.add(MapStep::Entry, self.order),
             _ => return,
         };
@@ -168,16 +172,27 @@ impl Settings {
     }
 }
 
+/// Where the map of a sparse member of the posix class is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum MapPlace {
+    /// The member is not sparse.
+    Nowhere,
+    /// In the records (sparse formats 0.0 and 0.1).
+    Records,
+    /// At the beginning of the body (sparse format 1.0).
+    Body,
+}
+
 /// What a member gets from the `g` and the `x` header together.
 pub(super) struct Combined<'a> {
     pub(super) name: Option<&'a [u8]>,
     pub(super) size: Option<u64>,
     pub(super) real_size: Option<u64>,
-    /// The map is in the body (sparse format 1.0).
-    pub(super) map_in_body: bool,
-    /// A map was given in the records (sparse formats 0.0 and 0.1).
-    pub(super) map_in_records: bool,
+    pub(super) map: MapPlace,
+    /// What GNU tar would complain about when it applies the settings.
     pub(super) fault: Option<(Fault, u64)>,
+    /// The records give more entries than they made room for.
+    pub(super) map_exceeds_room: bool,
     pub(super) map_too_large: bool,
 }
 
@@ -190,16 +205,25 @@ pub(super) fn combine<'a>(global: &'a Settings, own: &'a Settings) -> Combined<'
     };
     let after_global = global.map.apply((0, 0));
     let (_, entries) = own.map.apply(after_global);
+    let excess = global.map.exceeds((0, 0)) || own.map.exceeds(after_global);
+    let map = if own
+        .sparse_major
+        .or(global.sparse_major)
+        .is_some_and(|major| major > 0)
+    {
+        MapPlace::Body
+    } else if entries > 0 {
+        MapPlace::Records
+    } else {
+        MapPlace::Nowhere
+    };
     Combined {
         name: strong.name().or(weak.name()),
         size: own.size.or(global.size),
         real_size: own.real_size.or(global.real_size),
-        map_in_body: own
-            .sparse_major
-            .or(global.sparse_major)
-            .is_some_and(|major| major > 0),
-        map_in_records: entries > 0,
+        map,
         fault: global.fault.or(own.fault),
+        map_exceeds_room: excess,
         map_too_large: global.map_too_large || own.map_too_large,
     }
 }
@@ -211,6 +235,8 @@ enum MapStep {
     Room(u64),
     /// `GNU.sparse.map`: forgets the entries, takes so many as long as there is room.
     Map(u64),
+    /// `GNU.sparse.offset`: needs room for an entry, but completes none.
+    Offset,
     /// `GNU.sparse.numbytes`: completes one entry, if there is room.
     Entry,
 }
@@ -225,35 +251,57 @@ struct MapEffect {
     room: Option<u64>,
     entries: Option<u64>,
     more: u64,
+    /// The room that is needed at the start: at least so much,
+    needs: u64,
+    /// and so much more than there are entries at the start.
+    needs_free: u64,
+    /// Room made within the series was too small.
+    exceeded: bool,
 }
 
 impl MapEffect {
     fn add(&mut self, step: MapStep, order: Order) {
-        match (order, step) {
-            (Order::FirstToLast, MapStep::Room(room)) => {
-                *self = Self {
-                    room: Some(room),
-                    entries: Some(0),
-                    more: 0,
-                };
-            }
-            (Order::FirstToLast, MapStep::Map(entries)) => {
-                *self = Self {
-                    room: self.room,
-                    entries: Some(entries),
-                    more: 0,
-                };
-            }
-            (Order::FirstToLast, MapStep::Entry) => self.more = self.more.saturating_add(1),
-            // Put in front of the others: what they set anew is not seen any more.
-            (Order::LastToFirst, MapStep::Room(room)) => {
+        match order {
+            Order::FirstToLast => self.append(step),
+            Order::LastToFirst => self.prepend(step),
+        }
+    }
+
+    fn append(&mut self, step: MapStep) {
+        let mut wanted = self.more;
+        match step {
+            MapStep::Room(room) => (self.room, self.entries, wanted) = (Some(room), Some(0), 0),
+            MapStep::Map(entries) => (self.entries, wanted) = (Some(entries), 0),
+            MapStep::Offset | MapStep::Entry => wanted = wanted.saturating_add(1),
+        }
+        if !matches!(step, MapStep::Offset) {
+            self.more = wanted;
+        }
+        let total = self.entries.unwrap_or(0).saturating_add(wanted);
+        match (self.room, self.entries) {
+            (Some(room), _) => self.exceeded |= total > room,
+            (None, Some(_)) => self.needs = self.needs.max(total),
+            (None, None) => self.needs_free = self.needs_free.max(total),
+        }
+    }
+
+    /// Puts a step in front of the others; what they set anew hides it.
+    fn prepend(&mut self, step: MapStep) {
+        match step {
+            MapStep::Room(room) => {
+                self.exceeded |= self.needs.max(self.needs_free) > room;
+                (self.needs, self.needs_free) = (0, 0);
                 self.room = self.room.or(Some(room));
                 self.entries = self.entries.or(Some(0));
             }
-            (Order::LastToFirst, MapStep::Map(entries)) => {
+            MapStep::Map(entries) => {
+                self.needs = self.needs.max(entries.saturating_add(self.needs_free));
+                self.needs_free = 0;
                 self.entries = self.entries.or(Some(entries));
             }
-            (Order::LastToFirst, MapStep::Entry) => {
+            MapStep::Offset => self.needs_free = self.needs_free.max(1),
+            MapStep::Entry => {
+                self.needs_free = self.needs_free.saturating_add(1);
                 if self.entries.is_none() {
                     self.more = self.more.saturating_add(1);
                 }
@@ -262,9 +310,16 @@ impl MapEffect {
     }
 
     /// From (room, entries) to (room, entries).
-    fn apply(self, (room, entries): (u64, u64)) -> (u64, u64) {
+    fn apply(&self, (room, entries): (u64, u64)) -> (u64, u64) {
         let room = self.room.unwrap_or(room);
         let entries = self.entries.unwrap_or(entries).saturating_add(self.more);
         (room, entries.min(room))
+    }
+
+    /// Whether more entries come than there is room for, from (room, entries) on.
+    fn exceeds(&self, (room, entries): (u64, u64)) -> bool {
+        self.exceeded
+            || self.needs > room
+            || (self.needs_free > 0 && entries.saturating_add(self.needs_free) > room)
     }
 }

@@ -5,7 +5,7 @@ use super::name::Name;
 use super::outcome::{Fault, Outcome};
 use super::pax::{Progress, Records};
 use super::quote::Listing;
-use super::settings::{Combined, Order, Settings, combine};
+use super::settings::{Combined, MapPlace, Order, Settings, combine};
 use super::sparse::{self, DecimalMap, EntryTable, Step};
 
 const BLOCK_BYTES: u64 = BLOCK as u64;
@@ -39,7 +39,7 @@ enum State {
         blocks: u64,
     },
     /// Nothing that counts.
-    Ended { end_mark: bool },
+    Ended,
 }
 
 /// What became of a block.
@@ -97,6 +97,8 @@ pub struct TarIndex {
     /// Bytes seen or skipped.
     offset: u64,
     damage: Option<(Fault, u64)>,
+    /// A block of zeros came where a header was due.
+    mark_seen: bool,
     pending: Pending,
     global: Settings,
     records: Records,
@@ -122,6 +124,7 @@ impl TarIndex {
             filled: 0,
             offset: 0,
             damage: None,
+            mark_seen: false,
             pending: Pending {
                 long_name: Name::default(),
                 own: Settings::new(Order::FirstToLast),
@@ -170,7 +173,7 @@ impl TarIndex {
     /// or all (`u64::MAX`) once the listing has ended. The caller may drop so many unread.
     #[must_use]
     pub fn skippable(&self) -> u64 {
-        if matches!(self.state, State::Ended { .. }) {
+        if matches!(self.state, State::Ended) {
             u64::MAX
         } else {
             self.skip_left
@@ -195,7 +198,7 @@ impl TarIndex {
     pub fn finish(&self) -> Outcome {
         let cut = match self.state {
             State::First => Some(Fault::TooShort),
-            State::Ended { .. } => None,
+            State::Ended => None,
             _ if self.skip_left > 0 => Some(self.cut),
             State::Header => None,
             State::LongName { .. } | State::Records { .. } => Some(Fault::CutInExtendedHeader),
@@ -204,7 +207,7 @@ impl TarIndex {
         match self.damage.or(cut.map(|what| (what, self.offset))) {
             Some((what, offset)) => Outcome::Damaged { what, offset },
             None => Outcome::Complete {
-                end_mark: matches!(self.state, State::Ended { end_mark: true }),
+                end_mark: self.mark_seen,
             },
         }
     }
@@ -233,7 +236,7 @@ impl TarIndex {
 
     fn end(&mut self, fault: Fault) {
         self.note(fault);
-        self.state = State::Ended { end_mark: false };
+        self.state = State::Ended;
     }
 
     /// Takes a block; `offset` is where it begins, until it is taken.
@@ -266,7 +269,7 @@ impl TarIndex {
             } => {
                 return self.decimal_map(block, map, packed, blocks);
             }
-            State::Ended { .. } => {}
+            State::Ended => {}
         }
         Verdict::Taken
     }
@@ -280,8 +283,10 @@ impl TarIndex {
 
     fn header(&mut self, header: Header<'_>, sink: &mut dyn FnMut(&[u8])) {
         let size = match header.kind() {
-            // GNU tar stops at the first block of zeros, though the end mark has two.
-            Kind::Zero => return self.state = State::Ended { end_mark: true },
+            // GNU tar lists nothing behind the first block of zeros. It reads one header more, to see
+            // the second block of the end mark, and complains about what cannot be read in that.
+            Kind::Zero | Kind::Bad if self.mark_seen => return self.state = State::Ended,
+            Kind::Zero => return self.mark_seen = true,
             Kind::Bad => return self.bad_header(Fault::HeaderChecksum),
             Kind::Good => match header.size() {
                 Some(size) => size,
@@ -310,6 +315,7 @@ impl TarIndex {
                 self.global.clear();
                 self.begin_records(Scope::Global, size);
             }
+            _ if self.mark_seen => self.state = State::Ended,
             _ => self.member(header, size, sink),
         }
     }
@@ -318,6 +324,9 @@ impl TarIndex {
     fn bad_header(&mut self, fault: Fault) {
         self.note(fault);
         self.pending.drop_all();
+        if self.mark_seen {
+            self.state = State::Ended;
+        }
     }
 
     fn begin_records(&mut self, scope: Scope, size: u64) {
@@ -372,7 +381,10 @@ impl TarIndex {
         self.global.take_label(&mut self.label.text);
         self.pending.own.take_label(&mut self.label.text);
         let combined = combine(&self.global, &self.pending.own);
-        self.damage = self.damage.or(combined.fault);
+        let excess = combined
+            .map_exceeds_room
+            .then_some((Fault::SparseMap, self.offset));
+        self.damage = self.damage.or(combined.fault).or(excess);
         if combined.map_too_large {
             return self.end(Fault::SparseMapTooLarge);
         }
@@ -484,8 +496,8 @@ impl Body {
         let effective = combined.real_size.unwrap_or(packed);
         let flag = header.type_flag();
         match class {
-            Class::Posix if combined.map_in_body => return Self::Decimals { packed },
-            Class::Posix if combined.map_in_records => return Self::Plain(packed),
+            Class::Posix if combined.map == MapPlace::Body => return Self::Decimals { packed },
+            Class::Posix if combined.map == MapPlace::Records => return Self::Plain(packed),
             Class::Gnu if flag == b'S' => {
                 let real_size = sparse::real_size(header.0, 483);
                 let (table, step) = EntryTable::gnu(header.0, real_size);

@@ -99,8 +99,10 @@ pub(crate) fn list_in_pieces(archive: &[u8], lengths: &[usize], skip: bool) -> (
         rest = tail;
     }
     assert_eq!(parser.offset(), archive.len() as u64);
-    let newlines = lines.iter().filter(|&&byte| byte == b'\n').count();
-    assert_eq!(parser.entries(), newlines as u64);
+    assert_eq!(
+        parser.entries(),
+        lines.split_inclusive(|&byte| byte == b'\n').count() as u64
+    );
     let outcome = parser.finish();
     let complete = matches!(outcome, Outcome::Complete { .. });
     (Listing { lines, complete }, outcome)
@@ -202,4 +204,294 @@ pub(crate) fn probes(count: usize) -> Vec<u8> {
     (0..count)
         .flat_map(|index| member(Magic::V7, b'0', format!("d{index}").as_bytes(), b""))
         .collect()
+}
+
+/// Seeds and sizes of the random tests: `AMRELAY_INDEX_SEED` and `AMRELAY_INDEX_CASES` change them.
+pub(crate) fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |value| value.parse().unwrap())
+}
+
+/// A small generator: the same start gives the same archives, so that a failure comes again.
+pub(crate) struct Dice(pub(crate) u64);
+
+impl Dice {
+    pub(crate) fn roll(&mut self, sides: usize) -> usize {
+        // Knuth's MMIX constants; the upper bits are the better ones.
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).unwrap() % sides
+    }
+
+    pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[self.roll(from.len())]
+    }
+}
+
+/// An archive of valid and odd pieces put together at random.
+pub(crate) fn random_archive(dice: &mut Dice) -> Vec<u8> {
+    let mut archive = Vec::new();
+    for index in 0..=dice.roll(6) {
+        let name = format!("m{index}");
+        archive.extend(match dice.roll(12) {
+            0..=3 => random_member(dice, name.as_bytes()),
+            4 => {
+                let length = dice.pick(&[0, 1, 3, 100, 511, 512, 513, 1500]);
+                let body = vec![dice.pick(b"Ly."); length];
+                let mut long = member(dice.pick(&MAGICS), dice.pick(b"LLK"), b"", &body);
+                if dice.roll(2) == 0 {
+                    // Without a NUL behind it the name goes on to the end of its last block.
+                    let end = 512 + length;
+                    long[end..].fill(b'z');
+                }
+                long
+            }
+            5..=8 => {
+                let flag = dice.pick(b"xxxXgg");
+                let mut payload = Vec::new();
+                for _ in 0..dice.roll(7) {
+                    payload.extend(random_record(dice));
+                }
+                member(dice.pick(&MAGICS), flag, b"pax", &payload)
+            }
+            9 => sparse_member(dice, name.as_bytes()),
+            10 => decimal_map_member(dice, name.as_bytes()),
+            _ if dice.roll(4) == 0 => vec![dice.pick(&[0, b'j']); 512],
+            _ => random_member(dice, name.as_bytes()),
+        });
+    }
+    archive.extend(probes(8));
+    archive.extend([0; 1024]);
+    archive
+}
+
+pub(crate) const MAGICS: [Magic; 4] = [Magic::V7, Magic::Gnu, Magic::Ustar, Magic::Star];
+
+fn random_member(dice: &mut Dice, name: &[u8]) -> Vec<u8> {
+    let body = vec![b'B'; dice.pick(&[0, 0, 1, 512, 700, 1024])];
+    let flag = dice.pick(b"000\x00\x001234567DSVMNAz9 \x80\xff");
+    let mut header = Header::new(dice.pick(&MAGICS), flag, name, body.len() as u64);
+    match dice.roll(8) {
+        0 => drop(header.put(345, b"prefix")),
+        1 => drop(header.put(124, random_number(dice))),
+        2 => {
+            let at = dice.pick(&[100, 108, 116, 136, 265, 297, 329, 337, 345]);
+            header.put(at, &random_number(dice)[..8]);
+        }
+        _ => {}
+    }
+    with_body(&header, &body)
+}
+
+fn random_number(dice: &mut Dice) -> &'static [u8; 12] {
+    dice.pick(&[
+        b"00000000000\0",
+        b"000000001000",
+        b"        1000",
+        b"\x00      1000\0",
+        b"1000\0       ",
+        b"1000x       ",
+        b"            ",
+        b"\0\0\0\0\0\0\0\0\0\0\0\0",
+        b"+BA         ",
+        b"-A          ",
+        b"-B\0         ",
+        b"\x80\0\0\0\0\0\0\0\0\0\x02\0",
+        b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xfe",
+        b"\x80\0\0\x01\0\0\0\0\0\0\0\0",
+        b"8           ",
+        b"777\n12345678",
+        b"+//////////f",
+        b"\x80\0\0\0\0\0\0\0\0\0\0\0",
+        b"\x000000001000\0",
+        b"\x00\x000000001000",
+    ])
+}
+
+fn random_record(dice: &mut Dice) -> Vec<u8> {
+    let key = dice.pick(&[
+        &b"path"[..],
+        b"path",
+        b"GNU.sparse.name",
+        b"size",
+        b"size",
+        b"GNU.sparse.size",
+        b"GNU.sparse.realsize",
+        b"GNU.sparse.major",
+        b"GNU.sparse.minor",
+        b"GNU.sparse.numblocks",
+        b"GNU.sparse.numblocks",
+        b"GNU.sparse.offset",
+        b"GNU.sparse.numbytes",
+        b"GNU.sparse.numbytes",
+        b"GNU.sparse.map",
+        b"GNU.sparse.map",
+        b"GNU.volume.label",
+        b"linkpath",
+        b"mtime",
+        b"comment",
+        b"uid",
+        b"SCHILY.xattr.user.a-key-longer-than-any",
+        b"GNU.dumpdir",
+    ]);
+    let value: &[u8] = match key {
+        b"path" | b"GNU.sparse.name" | b"GNU.volume.label" => dice.pick(&[
+            &b"./p1"[..],
+            b"",
+            b".p2\n",
+            b"p3\0cut",
+            b"=p4",
+            b"\xef\xbb\xbf\xe4",
+            &[b'p'; 900],
+        ]),
+        b"GNU.sparse.map" => dice.pick(&[
+            &b"0,1"[..],
+            b"0,1,2,3",
+            b"0,1,2",
+            b"",
+            b"0",
+            b"0,1,",
+            b"0,1x",
+            b"x",
+            b"0,1,9223372036854775808,1",
+            b"0,99999999999999999999",
+            b"0,1\x002,3",
+        ]),
+        b"mtime" => b"1.5",
+        b"uid" | b"GNU.sparse.minor" => b"0",
+        _ => dice.pick(&[
+            &b"0"[..],
+            b"1",
+            b"1",
+            b"2",
+            b"512",
+            b"700",
+            b"0001024",
+            b"",
+            b"x",
+            b"1x",
+            b"-1",
+            b" 1",
+            b"1\0x",
+            b"18446744073709551616",
+        ]),
+    };
+    let mut bytes = record(key, value);
+    match dice.roll(24) {
+        0 => bytes.insert(0, b' '),
+        1 => bytes[0] = dice.pick(b"09 x\0="),
+        2 => *bytes.last_mut().unwrap() = b'x',
+        3 => drop(bytes.pop()),
+        4 => {
+            let blank = bytes.iter().position(|&byte| byte == b' ').unwrap();
+            bytes[blank] = dice.pick(b"\tx\0=9");
+        }
+        5 => {
+            let equals = bytes.iter().position(|&byte| byte == b'=').unwrap();
+            bytes[equals] = dice.pick(b"\0\nx ");
+        }
+        6 => {
+            // Two blanks in front count in the length.
+            let length = usize::to_string(&(bytes.len() + 2));
+            let blank = bytes.iter().position(|&byte| byte == b' ').unwrap();
+            bytes.splice(..blank, [b"\t ", length.as_bytes()].concat());
+        }
+        _ => {}
+    }
+    bytes
+}
+
+fn sparse_entry(dice: &mut Dice) -> Vec<u8> {
+    let field = |dice: &mut Dice| match dice.roll(12) {
+        0 => random_number(dice).to_vec(),
+        1 => vec![0; 12],
+        _ => b"00000000002\0".to_vec(),
+    };
+    [field(dice), field(dice)].concat()
+}
+
+/// An old sparse member, of the gnu or star class or of another, with extension blocks.
+fn sparse_member(dice: &mut Dice, name: &[u8]) -> Vec<u8> {
+    let magic = dice.pick(&[Magic::Gnu, Magic::Gnu, Magic::Star, Magic::Ustar, Magic::V7]);
+    let extensions = dice.roll(3);
+    let packed = dice.pick(&[0, 2, 512, 1024, 2048]);
+    let mut header = Header::new(magic, b'S', name, packed);
+    let (entries, flag, real_size) = if magic == Magic::Star {
+        (356, 355, 452)
+    } else {
+        (386, 482, 483)
+    };
+    for entry in 0..4 {
+        header.put(entries + 24 * entry, &sparse_entry(dice));
+    }
+    header.put(flag, &[u8::from(extensions > 0)]);
+    header.put(
+        real_size,
+        if dice.roll(3) > 0 {
+            b"00000010000\0"
+        } else {
+            random_number(dice)
+        },
+    );
+    if magic == Magic::Star {
+        header.put(366, &[dice.pick(b"000\0")]);
+        header.put(345, &[dice.pick(b"\0\0\0p")]);
+    }
+    let mut bytes = header.seal();
+    for extension in 0..extensions {
+        let mut block = vec![0; 512];
+        for entry in 0..21 {
+            block[24 * entry..][..24].copy_from_slice(&sparse_entry(dice));
+        }
+        block[504] = u8::from(extension + 1 < extensions);
+        bytes.extend(block);
+    }
+    bytes.extend(vec![
+        b'B';
+        usize::try_from(packed).unwrap().next_multiple_of(512)
+    ]);
+    bytes
+}
+
+/// A posix member with sparse format 1.0.
+fn decimal_map_member(dice: &mut Dice, name: &[u8]) -> Vec<u8> {
+    let pairs = dice.pick(&[0_usize, 1, 3, 60, 64, 65, 130]);
+    let mut map = format!("{pairs}\n").into_bytes();
+    for pair in 0..pairs {
+        let (offset, length) = (
+            pair * 4096,
+            dice.pick(&["1", "0000000000000000512", "512", "512", "512"]),
+        );
+        map.extend(format!("{offset}\n{length}\n").bytes());
+    }
+    if dice.roll(3) == 0 && !map.is_empty() {
+        let at = dice.roll(map.len());
+        map[at] = dice.pick(b"x0\0\n -");
+    }
+    map.resize(map.len().next_multiple_of(512), 0);
+    map.extend(vec![b'B'; dice.pick(&[0, 512, 1024])]);
+    let mut payload = record(b"GNU.sparse.major", dice.pick(&[b"1", b"7"]));
+    payload.extend(record(b"GNU.sparse.name", b"real name"));
+    payload.extend(record(
+        b"GNU.sparse.realsize",
+        dice.pick(&[&b"0"[..], b"99999", b"512"]),
+    ));
+    let mut header = Header::new(
+        dice.pick(&[Magic::Ustar, Magic::Ustar, Magic::Gnu]),
+        dice.pick(b"00015S"),
+        name,
+        map.len() as u64,
+    );
+    if dice.roll(4) == 0 {
+        header.put(
+            124,
+            dice.pick(&[b"00000000000\0", b"00000001000\0", b"00000004000\0"]),
+        );
+    }
+    [
+        member(Magic::Ustar, b'x', b"pax", &payload),
+        with_body(&header, &map),
+    ]
+    .concat()
 }

@@ -1,0 +1,362 @@
+//! The index on hand-made archives: what other programs write, and what nobody should, against
+//! GNU tar on the same bytes.
+
+mod index_support;
+
+use amrelay::index::{Fault, MAX_MAP_ENTRIES, MAX_NAME, Outcome, TarIndex};
+use index_support::*;
+
+/// Each archive with the probes behind it, compared with GNU tar.
+fn assert_probed(archives: Vec<Vec<u8>>) {
+    let probed: Vec<_> = archives
+        .into_iter()
+        .map(|archive| [archive, probes(8), vec![0; 1024]].concat())
+        .collect();
+    assert_same(&probed, &|index| format!("archive {index}"));
+}
+
+#[test]
+fn random_mixtures() {
+    let seed = setting("AMRELAY_INDEX_SEED", 1);
+    let cases = setting("AMRELAY_INDEX_CASES", 2000);
+    let mut dice = Dice(seed);
+    let archives: Vec<_> = (0..cases)
+        .map(|_| {
+            let mut archive = random_archive(&mut dice);
+            if dice.roll(4) == 0 {
+                archive.truncate(dice.roll(archive.len()));
+            }
+            archive
+        })
+        .collect();
+    assert_same(&archives, &|index| format!("seed {seed}, case {index}"));
+}
+
+#[test]
+fn every_byte_of_a_name_through_every_way() {
+    let mut archives = Vec::new();
+    for byte in 1..=255 {
+        let mut archive = Vec::new();
+        for name in [
+            &[byte][..],
+            &[b'a', byte, b'1'],
+            &[b'.', byte],
+            &[byte, byte, b'.'],
+        ] {
+            archive.extend(member(Magic::Gnu, b'0', name, b""));
+            archive.extend(member(Magic::V7, b'0', name, b""));
+            archive.extend(with_body(
+                Header::new(Magic::Ustar, b'0', b"n", 0).put(345, name),
+                b"",
+            ));
+            archive.extend(member(Magic::Gnu, b'L', b"", name));
+            archive.extend(member(Magic::Gnu, b'0', b"short", b""));
+            archive.extend(member(Magic::Ustar, b'x', b"", &record(b"path", name)));
+            archive.extend(member(Magic::Ustar, b'0', b"short", b""));
+        }
+        archives.push(archive);
+    }
+    assert_probed(archives);
+}
+
+#[test]
+fn every_type_and_magic() {
+    let mut archives = Vec::new();
+    for flag in 0..=255 {
+        for magic in MAGICS {
+            let mut archive = member(Magic::V7, b'0', b"A", b"");
+            for (name, size) in [(&b"one"[..], 0), (b"two/", 700), (b"three", 512)] {
+                // Extended headers are tested where their payload makes sense.
+                if !b"xXgLK".contains(&flag) {
+                    archive.extend(member(magic, flag, name, &vec![b'B'; size]));
+                }
+            }
+            archives.push(archive);
+        }
+    }
+    assert_probed(archives);
+}
+
+#[test]
+fn number_fields_in_other_notations() {
+    let values: [&[u8]; 24] = [
+        b"00000001000\0",
+        b"00000001000 ",
+        b"000000001000",
+        b"       1000 ",
+        b"\x00       1000",
+        b"\x00\x00      1000",
+        b"1000\0junkjun",
+        b"1000 junkjun",
+        b"1000junkjunk",
+        b"\t\n\x0b\x0c\r  1000 ",
+        b"            ",
+        b"\0           ",
+        &[0; 12],
+        b"+IA         ",
+        b"+IA\0        ",
+        b"-A          ",
+        b"-B          ",
+        b"+           ",
+        b"\x80\0\0\0\0\0\0\0\0\0\x02\0",
+        b"\x81\0\0\0\0\0\0\0\0\0\x02\0",
+        &[0xff; 12],
+        b"   \xff\0\0\0\0\0\0\0\0",
+        b"           \x80",
+        b"          \x80\x01",
+    ];
+    let mut archives = Vec::new();
+    for value in values {
+        for at in [124, 100, 108, 116, 136, 329] {
+            for magic in [Magic::Gnu, Magic::V7] {
+                let mut header = Header::new(magic, b'3', b"member", 0);
+                header.put(at, &value[..if matches!(at, 124 | 136) { 12 } else { 8 }]);
+                archives.push([member(Magic::V7, b'0', b"A", b""), header.seal()].concat());
+            }
+        }
+        let mut header = Header::new(Magic::Gnu, b'0', b"sum", 0);
+        header.put(148, &value[..8]);
+        archives.push(header.0.to_vec());
+    }
+    assert_probed(archives);
+}
+
+#[test]
+fn checksum_fields() {
+    let mut archives = Vec::new();
+    for name in [&b"plain"[..], b"high \xff\xfe\x80 bytes"] {
+        let header = Header::new(Magic::Gnu, b'0', name, 0);
+        let mut spaced = header.0;
+        spaced[148..156].fill(b' ');
+        let unsigned: i32 = spaced.iter().map(|&byte| i32::from(byte)).sum();
+        let signed: i32 = spaced
+            .iter()
+            .map(|&byte| i32::from(byte.cast_signed()))
+            .sum();
+        for sum in [unsigned, signed, unsigned + 1, signed - 256] {
+            for field in [
+                format!("{sum:06o}\0 "),
+                format!("{sum:06o} \0"),
+                format!("{sum:08o}"),
+                format!("{sum:>8o}"),
+                format!("\0{sum:07o}"),
+                format!("\0\0{sum:06o}"),
+                format!("{sum:06o}x "),
+                format!("{sum:06o}\0x"),
+            ] {
+                archives.push(header.clone().put(148, field.as_bytes()).0.to_vec());
+            }
+        }
+    }
+    assert_probed(archives);
+}
+
+#[test]
+fn compressed_input() {
+    let magics: [&[u8]; 11] = [
+        b"\x1f\x9d",
+        b"\x1f\x8b",
+        b"BZh",
+        b"LZIP",
+        b"\xffLZMA\0",
+        b"\x89LZO",
+        b"\xfd7zXZ\0",
+        b"\x28\xb5\x2f\xfd",
+        b"\x5d\0\0",
+        b"PK\x03\x04",
+        b"\x1f\x1e",
+    ];
+    let mut archives = Vec::new();
+    for magic in magics {
+        for class in MAGICS {
+            archives.push(member(class, b'0', magic, b""));
+        }
+        archives.push([magic, &[b'j'; 512]].concat()[..512].to_vec());
+        archives.push(
+            [
+                member(Magic::V7, b'0', b"A", b""),
+                member(Magic::V7, b'0', magic, b""),
+            ]
+            .concat(),
+        );
+        let mut unsealed = Header::new(Magic::Gnu, b'0', magic, 0);
+        archives.push(unsealed.put(148, b"0000000\0").0.to_vec());
+    }
+    assert_probed(archives);
+}
+
+#[test]
+fn stream_ends() {
+    let zeros = |blocks: usize| vec![0; 512 * blocks];
+    let one = member(Magic::Gnu, b'0', b"./one", b"");
+    let two = member(Magic::Gnu, b'0', b"./two", b"body");
+    let mut archives = vec![Vec::new()];
+    for length in [1, 511, 512, 513, 1023, 1024, 10240] {
+        archives.push(vec![0; length]);
+        archives.push(vec![b'j'; length]);
+        archives.push([one.clone(), vec![b'j'; length], two.clone(), zeros(2)].concat());
+        archives.push([vec![b'j'; length], two.clone(), zeros(2)].concat());
+    }
+    for blocks in 0..3 {
+        archives.push([one.clone(), zeros(blocks), two.clone(), zeros(2)].concat());
+        archives.push([one.clone(), zeros(blocks), vec![b'j'; 700]].concat());
+    }
+    assert_same(&archives, &|index| format!("archive {index}"));
+}
+
+#[test]
+fn long_names_up_to_the_limit() {
+    let name = vec![b'n'; MAX_NAME];
+    let mut global = member(Magic::Ustar, b'g', b"", &record(b"path", &name));
+    global.extend(member(Magic::Gnu, b'0', b"g", b""));
+    let archives = vec![
+        [
+            member(Magic::Gnu, b'L', b"", &name[..100_001]),
+            member(Magic::Gnu, b'0', b"m", b""),
+        ]
+        .concat(),
+        [
+            member(Magic::Gnu, b'L', b"", &name),
+            member(Magic::Gnu, b'0', b"m", b""),
+        ]
+        .concat(),
+        [
+            member(Magic::Ustar, b'x', b"", &record(b"path", &name)),
+            member(Magic::Ustar, b'0', b"m", b""),
+        ]
+        .concat(),
+        [
+            member(
+                Magic::Ustar,
+                b'x',
+                b"",
+                &record(b"SCHILY.xattr.a", &vec![0; 9_000_000]),
+            ),
+            global,
+        ]
+        .concat(),
+    ];
+    assert_probed(archives);
+
+    let too_long = vec![b'n'; MAX_NAME + 1];
+    for header in [
+        member(Magic::Gnu, b'L', b"", &too_long),
+        member(Magic::Ustar, b'x', b"", &record(b"path", &too_long)),
+        member(
+            Magic::Ustar,
+            b'g',
+            b"",
+            &record(b"GNU.volume.label", &too_long),
+        ),
+    ] {
+        let before = member(Magic::Gnu, b'0', b"before", b"");
+        let archive = [before, header, member(Magic::Gnu, b'0', b"m", b"")].concat();
+        let (listing, outcome) = list_in_pieces(&archive, &[4096], true);
+        assert_eq!(listing.lines, b"before\n");
+        assert!(
+            matches!(
+                outcome,
+                Outcome::Damaged {
+                    what: Fault::NameTooLong,
+                    ..
+                }
+            ),
+            "{outcome:?}"
+        );
+    }
+}
+
+/// A sink for parsers whose lines are compared elsewhere.
+fn collect(parser: &mut TarIndex, bytes: &[u8], lines: &mut Vec<u8>) {
+    parser.push(bytes, &mut |piece| lines.extend_from_slice(piece));
+}
+
+#[test]
+fn bodies_larger_than_any_disk_are_skipped_by_arithmetic() {
+    let mut lines = Vec::new();
+    let mut parser = TarIndex::new();
+    let mut header = Header::new(Magic::Gnu, b'0', b"./9 GiB", 0);
+    header.put(
+        124,
+        &[&[0x80, 0, 0, 0][..], &(9_u64 << 30).to_be_bytes()].concat(),
+    );
+    collect(&mut parser, &header.seal(), &mut lines);
+    assert_eq!(parser.skippable(), 9 << 30);
+    parser.skip((9 << 30) - 1000);
+    collect(&mut parser, &[b'B'; 1000], &mut lines);
+    assert_eq!(parser.skippable(), 0);
+
+    header.put(0, b"./2^63\0").put(
+        124,
+        &[&[0x80, 0, 0, 0][..], &u64::to_be_bytes((1 << 63) - 1)].concat(),
+    );
+    collect(&mut parser, &header.seal(), &mut lines);
+    assert_eq!(parser.skippable(), 1 << 63);
+    parser.skip(1 << 63);
+    assert_eq!(parser.offset(), (1 << 63) + (9 << 30) + 1024);
+    collect(&mut parser, &header.seal(), &mut lines);
+    parser.skip((1 << 63) - 1);
+    assert_eq!(lines, b"/9 GiB\n/2^63\n/2^63\n");
+    let end = Outcome::Damaged {
+        what: Fault::CutInBody,
+        offset: u64::MAX,
+    };
+    assert_eq!(parser.finish(), end);
+}
+
+#[test]
+fn the_first_fault_is_kept_with_its_place() {
+    let good = || member(Magic::Gnu, b'0', b"m", b"body");
+    let archive = [good(), vec![b'j'; 1024], good(), good()].concat();
+    let (listing, outcome) = list_in_pieces(&archive[..archive.len() - 1], &[100], false);
+    assert_eq!(listing.lines, b"m\nm\nm\n");
+    assert_eq!(
+        outcome,
+        Outcome::Damaged {
+            what: Fault::HeaderChecksum,
+            offset: 1024
+        }
+    );
+    let complete = |archive: &[u8]| list_in_pieces(archive, &[512], true).1;
+    assert_eq!(complete(&good()), Outcome::Complete { end_mark: false });
+    assert_eq!(
+        complete(&[good(), vec![0; 512]].concat()),
+        Outcome::Complete { end_mark: true }
+    );
+    assert_eq!(
+        complete(b""),
+        Outcome::Damaged {
+            what: Fault::TooShort,
+            offset: 0
+        }
+    );
+}
+
+#[test]
+fn maps_that_fit_in_no_memory_end_the_index() {
+    // GNU tar asks for the memory at once and gives up; see MAX_MAP_ENTRIES for where.
+    let huge = (1_u64 << 43).to_string();
+    let before = member(Magic::Gnu, b'0', b"before", b"");
+    let records = record(b"GNU.sparse.numblocks", huge.as_bytes());
+    let in_records = member(Magic::Ustar, b'x', b"", &records);
+    let in_body = member(Magic::Ustar, b'x', b"", &record(b"GNU.sparse.major", b"1"));
+    let map = [huge.as_bytes(), b"\n"].concat();
+    let sparse = member(Magic::Ustar, b'0', b"sparse", &map);
+    assert_probed(vec![
+        [before.clone(), in_records, sparse.clone()].concat(),
+        [before.clone(), in_body.clone(), sparse].concat(),
+    ]);
+    let map = format!("{}\n", MAX_MAP_ENTRIES + 1);
+    let sparse = member(Magic::Ustar, b'0', b"sparse", map.as_bytes());
+    let outcome = list_in_pieces(&[before, in_body, sparse].concat(), &[512], true).1;
+    assert!(
+        matches!(
+            outcome,
+            Outcome::Damaged {
+                what: Fault::SparseMapTooLarge,
+                ..
+            }
+        ),
+        "{outcome:?}"
+    );
+}
