@@ -148,17 +148,17 @@ fn test_ev_writefd() {
     let number = pipe.as_raw_fd();
     let pipe = RefCell::new(Some(std::fs::File::from(pipe)));
     let left = Rc::new(Cell::new(BULK));
-    let (owner, counter) = (events.clone(), Rc::clone(&left));
+    let (owner, unwritten) = (events.clone(), Rc::clone(&left));
     add(&events, EventKind::Write(number), move |id| {
         let mut pipe = pipe.borrow_mut();
-        while counter.get() > 0 {
+        while unwritten.get() > 0 {
             let piece = [0; 1024];
             match pipe
                 .as_mut()
                 .unwrap()
-                .write(&piece[..counter.get().min(1024)])
+                .write(&piece[..unwritten.get().min(1024)])
             {
-                Ok(put) => counter.set(counter.get() - put),
+                Ok(put) => unwritten.set(unwritten.get() - put),
                 Err(error) => {
                     assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
                     return;

@@ -190,6 +190,8 @@ impl Registrations {
             match self.by_key.get(&report.key) {
                 None => self.stale = true,
                 Some(&fd) if report.ready.is_empty() => self.leave(fd),
+                // What else the socket has to say comes with the next report.
+                Some(&fd) if report.urgent && Poller::discard_urgent(fd) => {}
                 Some(&fd) => self.collect(fd, report.ready, ready),
             }
         }

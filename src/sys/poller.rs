@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use polling::{Event, Events, PollMode};
 use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
 
 /// Which kinds of readiness are asked for, or were reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -34,6 +35,8 @@ pub(crate) struct Report {
     pub(crate) key: usize,
     /// Both false: the descriptor is not open any more (`POLLNVAL` of poll(2)).
     pub(crate) ready: Interest,
+    /// The report is due, perhaps to nothing else, to urgent data on a socket: see [`Poller::discard_urgent`].
+    pub(crate) urgent: bool,
 }
 
 /// Why the poller did not do as asked.
@@ -135,6 +138,16 @@ impl Poller {
         Ok(())
     }
 
+    /// Takes a socket's urgent byte, if there is one, and says whether there was.
+    ///
+    /// polling asks for urgent data whenever it asks for readability and does not tell the two apart. A peer could so
+    /// make a reader block that has nothing to read, or make the loop spin, since reading the stream never reaches an
+    /// urgent byte that came alone. The byte is not part of the stream (`SO_OOBINLINE` unset), so nothing is lost.
+    pub(crate) fn discard_urgent(fd: RawFd) -> bool {
+        let flags = RecvFlags::OOB | RecvFlags::DONTWAIT;
+        borrow(fd).is_ok_and(|fd| recv(fd, &mut [0; 1], flags).is_ok())
+    }
+
     /// Waits until something is ready or `deadline` is past, for ever if there is none. A signal does not end it.
     ///
     /// # Errors
@@ -154,6 +167,7 @@ impl Poller {
                 read: event.readable,
                 write: event.writable,
             },
+            urgent: event.is_priority(),
         }))
     }
 }

@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
+use std::time::Duration;
 
 use amrelay::event::{EventId, EventKind, EventLoop};
 
@@ -80,7 +81,7 @@ pub(crate) fn write(to: &OwnedFd) {
 
 /// Reads what is there, at most 64 KiB; 0 at the end of the file.
 pub(crate) fn read(from: &OwnedFd) -> usize {
-    rustix::io::read(from, &mut [0; 65536]).expect("something to read")
+    rustix::io::read(from, &mut vec![0; 65536]).expect("something to read")
 }
 
 /// The same open file under the lowest free number from `least` on. Tests run side by side in one process, and what
@@ -111,3 +112,23 @@ impl Drop for Holder {
         self.0.wait().expect("a child to wait for");
     }
 }
+
+/// How many turns the loop makes until a timer of a tenth of a second fires. A loop that waits makes one or two; one that
+/// spins makes thousands.
+pub(crate) fn turns_until_timer(events: &EventLoop) -> u64 {
+    let before = events.turn_count();
+    let owner = events.clone();
+    let timer = add(
+        events,
+        EventKind::Timer(Duration::from_millis(100)),
+        move |id| {
+            owner.release(id);
+        },
+    );
+    events.wait(timer).expect("turns");
+    events.turn_count() - before
+}
+
+/// The most turns [`turns_until_timer`] takes when nothing happens: one for the timer, one for a poller that wakes a moment
+/// early, and one each to notice and to replace a stale registration.
+pub(crate) const QUIET: u64 = 4;
