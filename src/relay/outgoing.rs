@@ -198,3 +198,235 @@ impl Outgoing {
         self.control_bytes + self.frame.as_ref().map_or(0, Frame::held)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use proptest::prelude::*;
+
+    use super::super::frame::{Decoder, Part};
+    use super::*;
+
+    const STREAMS: usize = 5;
+    const CONTROL_HANDLE: u32 = 1000;
+
+    #[derive(Debug, Clone)]
+    enum Action {
+        /// The writer of a stream writes so many bytes.
+        Produce(usize, usize),
+        /// The connection takes so many bytes.
+        Take(usize),
+        /// The host sends a control frame of so many bytes.
+        Control(usize),
+    }
+
+    fn action() -> impl Strategy<Value = Action> {
+        prop_oneof![
+            (0..STREAMS, 1..2000_usize).prop_map(|(stream, bytes)| Action::Produce(stream, bytes)),
+            (1..700_usize).prop_map(Action::Take),
+            (1..50_usize).prop_map(Action::Control),
+        ]
+    }
+
+    /// A connection and its sources, without a system call.
+    struct Model {
+        outgoing: Outgoing,
+        keys: Vec<Key>,
+        pipes: Vec<VecDeque<u8>>,
+        produced: Vec<Vec<u8>>,
+        controls: Vec<Vec<u8>>,
+        closed: bool,
+        output: Vec<u8>,
+        /// Whether the next frame is copied or left in its pipe.
+        copies: Box<dyn Iterator<Item = bool>>,
+    }
+
+    impl Model {
+        fn new(copies: Vec<bool>) -> Self {
+            let mut outgoing = Outgoing::default();
+            let keys = (0..STREAMS)
+                .map(|stream| outgoing.schedule.insert(stream % 2 == 0))
+                .collect();
+            Self {
+                outgoing,
+                keys,
+                pipes: vec![VecDeque::new(); STREAMS],
+                produced: vec![Vec::new(); STREAMS],
+                controls: Vec::new(),
+                closed: false,
+                output: Vec::new(),
+                copies: Box::new(copies.into_iter().cycle()),
+            }
+        }
+
+        fn act(&mut self, action: &Action) {
+            match *action {
+                Action::Produce(stream, count) => {
+                    let from = self.produced[stream].len();
+                    let bytes = (from..from + count).map(|at| byte(stream, at));
+                    self.produced[stream].extend(bytes.clone());
+                    self.pipes[stream].extend(bytes);
+                    self.outgoing.schedule.set_ready(self.keys[stream]);
+                }
+                Action::Take(count) => self.take(count),
+                Action::Control(length) => {
+                    let number = self.controls.len();
+                    let payload: Vec<u8> = (0..length).map(|at| byte(number, at)).collect();
+                    let handle = CONTROL_HANDLE + u32::try_from(number).unwrap();
+                    self.outgoing.queue_control(handle, &payload).unwrap();
+                    self.controls.push(payload);
+                }
+            }
+        }
+
+        fn take(&mut self, mut room: usize) {
+            while room > 0 {
+                match self.outgoing.next() {
+                    Next::Idle => return,
+                    Next::Frame => self.write(&mut room),
+                    Next::Control => {
+                        let bytes = self.outgoing.take_control().unwrap();
+                        self.outgoing.begin(Frame::copied(Owner::Nobody, bytes, 0));
+                    }
+                    Next::Stream(key) => self.load(key),
+                }
+            }
+        }
+
+        fn write(&mut self, room: &mut usize) {
+            let frame = self.outgoing.frame.as_mut().unwrap();
+            let count = match frame.unsent() {
+                Unsent::Bytes { bytes, .. } => {
+                    let count = bytes.len().min(*room);
+                    self.output.extend_from_slice(&bytes[..count]);
+                    count
+                }
+                Unsent::InPipe(length) => {
+                    let Owner::Stream(key) = frame.owner else {
+                        panic!("only a stream has a pipe");
+                    };
+                    let count = length.min(*room);
+                    self.output.extend(self.pipes[key].drain(..count));
+                    count
+                }
+                Unsent::Nothing => {
+                    let owner = frame.owner;
+                    self.outgoing.frame = None;
+                    if let Owner::End(key) = owner {
+                        self.outgoing.remove(key);
+                    }
+                    return;
+                }
+            };
+            frame.advance(count);
+            *room -= count;
+        }
+
+        fn load(&mut self, key: Key) {
+            let handle = u32::try_from(key).unwrap();
+            let ready = self.pipes[key].len().min(900);
+            if ready == 0 && self.closed {
+                let bytes = header(handle, 0).to_vec();
+                return self
+                    .outgoing
+                    .begin(Frame::copied(Owner::End(key), bytes, 0));
+            }
+            if ready == 0 {
+                return self.outgoing.schedule.set_idle(key);
+            }
+            let mut bytes = header(handle, ready).to_vec();
+            let owner = Owner::Stream(key);
+            self.outgoing.begin(if self.copies.next().unwrap() {
+                bytes.extend(self.pipes[key].drain(..ready));
+                Frame::copied(owner, bytes, ready)
+            } else {
+                Frame::in_pipe(owner, bytes, ready)
+            });
+        }
+    }
+
+    fn byte(stream: usize, at: usize) -> u8 {
+        u8::try_from((at * 31 + at / 251 + stream * 97) % 256).unwrap()
+    }
+
+    /// What each handle sent, and the handles that ended, in order.
+    fn decode(mut output: &[u8]) -> (Vec<Vec<u8>>, Vec<Vec<u8>>, Vec<u32>) {
+        let mut decoder = Decoder::default();
+        let (mut streams, mut controls, mut ended) =
+            (vec![Vec::new(); STREAMS], Vec::new(), Vec::new());
+        while let Some(part) = decoder.next_part(&mut output).unwrap() {
+            match part {
+                Part::Frame { handle, length: 0 } => ended.push(handle),
+                Part::Frame { handle, .. } => {
+                    assert!(!ended.contains(&handle), "a frame after the end");
+                    if handle >= CONTROL_HANDLE {
+                        assert_eq!(
+                            handle,
+                            CONTROL_HANDLE + u32::try_from(controls.len()).unwrap()
+                        );
+                        controls.push(Vec::new());
+                    }
+                }
+                Part::Payload { handle, bytes } if handle >= CONTROL_HANDLE => {
+                    controls.last_mut().unwrap().extend_from_slice(bytes);
+                }
+                Part::Payload { handle, bytes } => {
+                    streams[handle as usize].extend_from_slice(bytes);
+                }
+            }
+        }
+        assert!(decoder.is_between_frames());
+        (streams, controls, ended)
+    }
+
+    proptest! {
+        #[test]
+        fn any_partial_writes_give_what_each_stream_sent_in_order(
+            actions in prop::collection::vec(action(), 1..200),
+            copies in prop::collection::vec(any::<bool>(), 1..20),
+        ) {
+            let mut model = Model::new(copies);
+            for action in &actions {
+                model.act(action);
+            }
+            model.closed = true;
+            for stream in 0..STREAMS {
+                model.outgoing.schedule.set_ready(model.keys[stream]);
+            }
+            model.take(usize::MAX);
+            prop_assert_eq!(model.outgoing.held(), 0);
+            let (streams, controls, mut ended) = decode(&model.output);
+            prop_assert_eq!(streams, model.produced);
+            prop_assert_eq!(controls, model.controls);
+            ended.sort_unstable();
+            prop_assert_eq!(ended, (0..u32::try_from(STREAMS).unwrap()).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn control_frames_are_refused_beyond_the_bound() {
+        let mut outgoing = Outgoing::default();
+        let largest = vec![7; MAX_FRAME];
+        assert!(matches!(
+            outgoing.queue_control(1, &vec![7; MAX_FRAME + 1]),
+            Err(Error::Limit(_))
+        ));
+        outgoing.queue_control(1, &largest).unwrap();
+        assert!(matches!(
+            outgoing.queue_control(1, &largest),
+            Err(Error::Limit(_))
+        ));
+        assert_eq!(outgoing.held(), HEADER_BYTES + MAX_FRAME);
+    }
+
+    #[test]
+    fn a_frame_of_a_stream_taken_out_stays_in_flight() {
+        let mut outgoing = Outgoing::default();
+        let key = outgoing.schedule.insert(true);
+        outgoing.begin(Frame::copied(Owner::Stream(key), vec![1, 2, 3], 3));
+        outgoing.remove(key);
+        assert_eq!(outgoing.next(), Next::Frame);
+        assert_eq!(outgoing.frame.as_ref().unwrap().owner, Owner::Nobody);
+    }
+}
