@@ -86,6 +86,17 @@ struct Label {
 ///
 /// Damage never stops the parser from taking input; see [`Fault`] for what ends the listing.
 /// A parser may be sent to another thread. It uses less than 2 MiB whatever comes.
+///
+/// ```
+/// use amrelay::index::{Outcome, TarIndex};
+///
+/// let end_mark = [0; 1024];
+/// let mut lines = Vec::new();
+/// let mut index = TarIndex::new();
+/// index.push(&end_mark, &mut |piece| lines.extend_from_slice(piece));
+/// assert_eq!(index.finish(), Outcome::Complete { end_mark: true });
+/// assert!(lines.is_empty());
+/// ```
 pub struct TarIndex {
     state: State,
     /// Bytes in front of the next block of interest, and what it means if the stream ends there.
