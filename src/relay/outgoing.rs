@@ -92,6 +92,14 @@ impl Frame {
         }
     }
 
+    /// The payload as the source gave it, for a tap; streams with a tap are never spliced.
+    pub(super) fn shown(&self) -> &[u8] {
+        match &self.unsealed {
+            Some(payload) => payload,
+            None => &self.bytes[self.bytes.len().saturating_sub(self.payload)..],
+        }
+    }
+
     /// How many of `bytes` are out.
     pub(super) fn sent(&self) -> usize {
         self.sent

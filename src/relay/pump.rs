@@ -152,10 +152,7 @@ impl Core {
                 self.end_stream(key, &stream, 0);
             } else {
                 stream.sent(frame.payload, ready);
-                stream.tap(match &frame.unsealed {
-                    Some(payload) => payload,
-                    None => &frame.bytes[frame.bytes.len() - frame.payload..],
-                });
+                stream.tap(frame.shown());
             }
         }
         self.state.borrow_mut().buffer = frame.bytes;

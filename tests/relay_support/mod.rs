@@ -1,0 +1,252 @@
+//! What the relay's tests share: connections of every sort, writers and receivers in threads of their own.
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+use std::thread::{self, JoinHandle};
+
+use amrelay::event::EventLoop;
+use amrelay::relay::frame::{Decoder, Part};
+use amrelay::relay::{Link, LinkKind, LinkOptions, Stream, StreamOptions};
+use amrelay::sys::Descriptor;
+
+/// What a connection is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wire {
+    Tcp,
+    SocketPair,
+    /// A pipe of so many bytes, as under `auth local` and `auth ssh`.
+    Pipe(usize),
+}
+
+pub(crate) const WIRES: [Wire; 4] = [
+    Wire::Tcp,
+    Wire::SocketPair,
+    Wire::Pipe(65536),
+    Wire::Pipe(4096),
+];
+
+/// A connection: its writing side, then its reading side.
+pub(crate) fn connection(wire: Wire) -> (OwnedFd, OwnedFd) {
+    match wire {
+        Wire::Tcp => {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let writing = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let (reading, _) = listener.accept().unwrap();
+            (writing.into(), reading.into())
+        }
+        Wire::SocketPair => {
+            let (writing, reading) = UnixStream::pair().unwrap();
+            (writing.into(), reading.into())
+        }
+        Wire::Pipe(size) => {
+            let (reading, writing) = pipe(size);
+            (writing, reading)
+        }
+    }
+}
+
+/// A pipe of so many bytes: its read end, then its write end.
+pub(crate) fn pipe(size: usize) -> (OwnedFd, OwnedFd) {
+    let (reading, writing) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
+    rustix::pipe::fcntl_setpipe_size(&reading, size).unwrap();
+    (reading, writing)
+}
+
+/// Bytes that tell where they belong.
+pub(crate) fn data(handle: u32, length: usize) -> Vec<u8> {
+    let mut state = u64::from(handle) + 1;
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        bytes.extend_from_slice(&state.to_be_bytes());
+    }
+    bytes.truncate(length);
+    bytes
+}
+
+/// Writes all of `bytes` in a thread and closes the descriptor.
+pub(crate) fn write_in_thread(fd: OwnedFd, bytes: Vec<u8>) -> JoinHandle<io::Result<()>> {
+    thread::spawn(move || File::from(fd).write_all(&bytes))
+}
+
+/// A pipe's read end, with the bytes already in it and its writer gone.
+pub(crate) fn filled_pipe(size: usize, bytes: &[u8]) -> OwnedFd {
+    let (reading, writing) = pipe(size);
+    File::from(writing).write_all(bytes).unwrap();
+    reading
+}
+
+/// A frame: its handle and its payload.
+pub(crate) type Frame = (u32, Vec<u8>);
+
+/// Puts frames together from a byte stream.
+#[derive(Default)]
+pub(crate) struct Receiver {
+    decoder: Decoder,
+    pub(crate) frames: Vec<Frame>,
+}
+
+impl Receiver {
+    pub(crate) fn push(&mut self, mut bytes: &[u8]) {
+        while let Some(part) = self.decoder.next_part(&mut bytes).expect("frames") {
+            match part {
+                Part::Frame { handle, length } => {
+                    self.frames.push((handle, Vec::with_capacity(length)));
+                }
+                Part::Payload { handle, bytes } => {
+                    let (owner, payload) = self.frames.last_mut().expect("a frame was begun");
+                    assert_eq!(*owner, handle);
+                    payload.extend_from_slice(bytes);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn is_between_frames(&self) -> bool {
+        self.decoder.is_between_frames()
+    }
+
+    /// Reads what is there, without waiting; true at the end.
+    pub(crate) fn drain(&mut self, fd: impl AsFd) -> bool {
+        let mut buffer = vec![0; 1 << 16];
+        rustix::io::ioctl_fionbio(&fd, true).unwrap();
+        loop {
+            match rustix::io::read(&fd, &mut buffer) {
+                Ok(0) => return true,
+                Ok(count) => self.push(&buffer[..count]),
+                Err(rustix::io::Errno::AGAIN) => return false,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+}
+
+/// Reads a connection to its end in a thread, at most `step` bytes at a time.
+pub(crate) fn read_in_thread(fd: OwnedFd, step: usize) -> JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let (mut file, mut all, mut buffer) = (File::from(fd), Vec::new(), vec![0; step]);
+        loop {
+            match file.read(&mut buffer).unwrap() {
+                0 => return all,
+                count => all.extend_from_slice(&buffer[..count]),
+            }
+        }
+    })
+}
+
+/// The whole frames of a byte stream that ends between two.
+pub(crate) fn frames_of(bytes: &[u8]) -> Vec<Frame> {
+    let mut receiver = Receiver::default();
+    receiver.push(bytes);
+    assert!(
+        receiver.is_between_frames(),
+        "the byte stream ends inside a frame"
+    );
+    receiver.frames
+}
+
+/// What each handle sent. Each must have ended once, with nothing after its end.
+pub(crate) fn ended_streams(frames: &[Frame]) -> BTreeMap<u32, Vec<u8>> {
+    let mut open: BTreeMap<u32, Vec<u8>> = BTreeMap::new();
+    let mut ended = BTreeMap::new();
+    for (handle, payload) in frames {
+        assert!(
+            !ended.contains_key(handle),
+            "stream {handle} goes on after its end"
+        );
+        let all = open.entry(*handle).or_default();
+        all.extend_from_slice(payload);
+        if payload.is_empty() {
+            ended.insert(*handle, open.remove(handle).unwrap());
+        }
+    }
+    assert!(open.is_empty(), "streams without an end: {:?}", open.keys());
+    ended
+}
+
+/// The codes a callback was given.
+#[derive(Clone, Default)]
+pub(crate) struct Codes(Rc<RefCell<Vec<i32>>>);
+
+impl Codes {
+    pub(crate) fn callback(&self) -> Option<Rc<dyn Fn(i32)>> {
+        let codes = self.clone();
+        Some(Rc::new(move |code| codes.0.borrow_mut().push(code)))
+    }
+
+    pub(crate) fn get(&self) -> Vec<i32> {
+        self.0.borrow().clone()
+    }
+}
+
+/// How often a callback was called.
+#[derive(Clone, Default)]
+pub(crate) struct Count(Rc<Cell<usize>>);
+
+impl Count {
+    pub(crate) fn callback(&self) -> Option<Rc<dyn Fn()>> {
+        let count = self.clone();
+        Some(Rc::new(move || count.0.set(count.0.get() + 1)))
+    }
+
+    pub(crate) fn get(&self) -> usize {
+        self.0.get()
+    }
+}
+
+/// A link with nothing but its kind.
+pub(crate) fn link(event_loop: &EventLoop, fd: OwnedFd, kind: LinkKind) -> Link {
+    Link::new(event_loop, link_options(fd, kind)).unwrap()
+}
+
+pub(crate) fn link_options(fd: OwnedFd, kind: LinkKind) -> LinkOptions {
+    LinkOptions {
+        descriptor: Descriptor::from(fd),
+        kind,
+        on_error: None,
+        on_closed: None,
+    }
+}
+
+pub(crate) fn stream_options(fd: OwnedFd, handle: u32, bulk: bool, codes: &Codes) -> StreamOptions {
+    StreamOptions {
+        descriptor: Descriptor::from(fd),
+        handle,
+        bulk,
+        tap: None,
+        on_end: codes.callback(),
+    }
+}
+
+pub(crate) fn start(link: &Link, fd: OwnedFd, handle: u32, bulk: bool, codes: &Codes) -> Stream {
+    link.start(stream_options(fd, handle, bulk, codes)).unwrap()
+}
+
+/// Turns the loop until `done`. Fails if the loop has nothing left to wait for.
+pub(crate) fn turn_until(event_loop: &EventLoop, done: impl Fn() -> bool) {
+    use amrelay::event::EventKind;
+    use std::time::Duration;
+    // Keeps the loop from waiting for ever when `done` depends on another thread.
+    let tick = event_loop.create(EventKind::Timer(Duration::from_millis(10)), Rc::new(|| {}));
+    event_loop.activate(tick).unwrap();
+    while !done() {
+        event_loop.wait(tick).unwrap();
+    }
+    event_loop.release(tick);
+}
+
+/// Turns the loop as long as there is something to do at once.
+pub(crate) fn settle(event_loop: &EventLoop) {
+    for _ in 0..50 {
+        event_loop.turns(true).unwrap();
+    }
+}
