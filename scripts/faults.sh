@@ -1,0 +1,130 @@
+#!/bin/bash
+# faults.sh [FAULT...]: what a real Amanda makes of a backup that goes wrong. The faults, all of them unless some are named:
+#   dies, fails, garbage  tar is killed half-way, ends with status 2 half-way, writes what is no archive
+#   server                the server's dumper goes away in the middle
+#   terminated            sendbackup gets SIGTERM in the middle
+#
+# Each must be reported as upstream's Amanda reports it (the patterns were taken from it), and must leave no process and no
+# shared memory. Upstream itself leaves both, for five minutes, when the server or sendbackup is gone.
+#   LIMIT  seconds after which something counts as hanging (default 60)
+set -euo pipefail
+. "$(dirname "$0")/lib/common.sh"
+: "${AUTH:=bsdtcp}" "${LIMIT:=60}"
+faults=(none dies fails garbage server terminated)
+
+if [ "${1-}" != --inside ]; then
+    "$repository/scripts/packages.sh" backup
+    "$repository/scripts/amanda.sh"
+    "$repository/scripts/tools.sh" openbsd-inetd openssh-server
+    mkdir -p "$build/run"
+    export AUTH LIMIT
+    handed_on+=(AUTH LIMIT)
+    [ $# -gt 0 ] || set -- "${faults[@]}"
+    as_root "$repository/scripts/sandbox.sh" --private-path "$repository/scripts/faults.sh" --inside "$@"
+    exit
+fi
+
+# shellcheck disable=SC2034 # used by the parts below
+PROGRAM=GNUTAR COMPRESS=none ENCRYPT=none
+run=$build/run/$variant-faults-$AUTH
+data=$run/data
+# shellcheck disable=SC2034 # used by the parts below
+server_programs=$AMANDA_PREFIX/sbin
+failures=0
+for part in config network data dump verify; do
+    # shellcheck source=/dev/null
+    . "$repository/scripts/lib/$part.sh"
+done
+
+# The processes of one dump on the client, if they still run.
+client_processes() { ps -e -o pid=,comm= | gawk '$2 ~ /^(amandad|sendbackup|runtar|tar|sed)$/ { print $1 }'; }
+
+wait_until() {
+    local deadline=$((SECONDS + LIMIT))
+    until "$@"; do
+        [ $SECONDS -lt $deadline ] || return 1
+        sleep 0.1
+    done
+}
+no_client_process() { [ -z "$(client_processes)" ]; }
+no_shared_memory() { [ -z "$(find /dev/shm -mindepth 1)" ]; }
+
+# start_dump NAME TAR: starts a dump whose tar behaves as TAR says.
+start_dump() {
+    echo "$2" >/run/amrelay/fault
+    rm -f /run/amrelay/started /run/amrelay/descriptors "$run"/var/log/log.2*
+    force_level 0
+    as_amanda timeout --kill-after=5 "$LIMIT" amdump daily >"$run/logs/$1.out" 2>&1 &
+    dump_pid=$!
+}
+
+started() { [ -e /run/amrelay/started ]; }
+
+# expect NAME PATTERN: the dump ends in time, its log has a line like PATTERN, and nothing is left.
+expect() {
+    local status=0 log
+    wait $dump_pid || status=$?
+    log=$(newest_log)
+    if [ $status -eq 124 ] || [ $status -eq 137 ]; then
+        wrong "$1: amdump hung"
+    elif ! grep -qE "$2" "$log"; then
+        wrong "$1: no line like '$2' in the log, but:"
+        grep -vE '^(INFO|START|STATS|FINISH|DISK|PART)' "$log" || :
+    else
+        right "$1: $(grep -E "$2" "$log" | head -n 1)"
+    fi
+    cp "$log" "$run/logs/$1.log"
+    cp /run/amrelay/descriptors "$run/logs/$1.descriptors"
+    # Upstream's sendbackup leaves tar two pipes that are not tar's.
+    [ "$AMRELAY" != yes ] || [ "$(cut -d ' ' -f 1 /run/amrelay/descriptors | sort -n | paste -sd ' ')" = '0 1 2' ] ||
+        wrong "$1: tar was given other descriptors than its three: $(paste -sd ' ' /run/amrelay/descriptors)"
+    wait_until no_client_process || wrong "$1: still running: $(ps -o pid=,comm= -p "$(client_processes | paste -sd ,)" | paste -sd ,)"
+    wait_until no_shared_memory || wrong "$1: left in shared memory: $(find /dev/shm -type f | wc -l) files"
+}
+
+# interrupt NAME SIGNAL PROCESS PATTERN: in the middle of a dump, PROCESS gets SIGNAL.
+interrupt() {
+    start_dump "$1" slow
+    if wait_until started; then
+        # The sandbox holds no processes but ours; the oldest sendbackup is the one amandad started.
+        pgrep --oldest -x "$3" | xargs kill -"$2"
+    else
+        wrong "$1: the dump did not start"
+    fi
+    expect "$1" "$4"
+}
+
+try_fault() {
+    case $1 in
+        none) start_dump none none && expect none '^SUCCESS dumper localhost many ' ;;
+        dies) start_dump dies dies && expect dies '^FAIL dumper localhost many .*tar got signal 9' ;;
+        fails) start_dump fails fails && expect fails '^FAIL dumper localhost many .*tar returned 2' ;;
+        garbage) start_dump garbage garbage && expect garbage '^SUCCESS dumper localhost many ' ;;
+        server) interrupt server KILL dumper '^FAIL (driver|dumper) localhost many ' ;;
+        terminated) interrupt terminated TERM sendbackup '^FAIL dumper localhost many ' ;;
+        *) die "no such fault: $1" ;;
+    esac
+}
+
+# A tar that does as it is told; the true one is still there under another name.
+replace_tar() {
+    local tar
+    tar=$(realpath "$(command -v tar)")
+    touch /run/amrelay/tar
+    mount --bind "$tar" /run/amrelay/tar
+    mount --bind "$repository/scripts/lib/faulty-tar" "$tar"
+    chmod 1777 /run/amrelay
+}
+
+shift
+prepare_run
+make_many "$data/many" 300
+write_random "$data/many/big" 32
+add_disk many "$data/many"
+replace_tar
+trap 'stop_network' EXIT
+start_network
+for fault; do try_fault "$fault"; done
+stop_network
+[ "$failures" -eq 0 ] || die "$failures checks failed; see ${run#"$repository"/}"
+say "Every fault is reported and nothing is left"
