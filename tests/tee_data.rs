@@ -294,8 +294,8 @@ fn the_mode_of_lent_files_is_left_alone_and_both_modes_work() {
             let report = run(config(input, output, Index::Tar(index.into()), method));
             feeding.join().unwrap().unwrap();
             assert_report(&report, &archive);
-            assert!(collecting.join().unwrap() == archive);
-            assert_eq!(indexing.join().unwrap().len(), index_size);
+            assert!(collecting.join().unwrap().0 == archive);
+            assert_eq!(indexing.join().unwrap().0.len(), index_size);
             for fd in &kept {
                 assert_eq!(fcntl_getfl(fd).unwrap() & OFlags::NONBLOCK, mode);
             }
@@ -303,12 +303,13 @@ fn the_mode_of_lent_files_is_left_alone_and_both_modes_work() {
     });
 }
 
-/// For pipes whose writing end stays open.
-fn collect_exactly(reader: OwnedFd, length: usize) -> thread::JoinHandle<Vec<u8>> {
+/// For pipes whose writing end stays open; the reading end does so, too.
+fn collect_exactly(reader: OwnedFd, length: usize) -> thread::JoinHandle<(Vec<u8>, File)> {
     thread::spawn(move || {
         let mut bytes = vec![0; length];
-        std::io::Read::read_exact(&mut File::from(reader), &mut bytes).unwrap();
-        bytes
+        let mut reader = File::from(reader);
+        std::io::Read::read_exact(&mut reader, &mut bytes).unwrap();
+        (bytes, reader)
     })
 }
 

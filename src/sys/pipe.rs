@@ -74,6 +74,14 @@ pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> io::Resu
     Ok(())
 }
 
+/// Fails with `EBADF` if the descriptor cannot be read from. poll(2) would wait for such a one for ever.
+pub(crate) fn check_readable(fd: BorrowedFd<'_>) -> io::Result<()> {
+    if (fcntl_getfl(fd)? & OFlags::RWMODE) == OFlags::WRONLY {
+        return Err(rustix::io::Errno::BADF.into());
+    }
+    Ok(())
+}
+
 /// Reads what there is, at most the buffer's length; 0 is the end. Waits only if the open file is in blocking mode and
 /// nothing is there.
 pub(crate) fn read(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {

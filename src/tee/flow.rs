@@ -153,11 +153,13 @@ impl Flow {
             if let Some(backlog) = self.watch.backlog_mut() {
                 backlog.drain();
             }
-            if let Some(error) = found.output_broken {
-                return Err(Stop::Output(error));
-            }
+            // First what was waited for: an output whose reader left after the last byte has not failed if the input
+            // ends here.
             if found.awaited {
                 break;
+            }
+            if let Some(error) = found.output_broken {
+                return Err(Stop::Output(error));
             }
         }
         self.meter.resume();

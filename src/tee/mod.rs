@@ -151,19 +151,24 @@ fn run_method(config: Config, method: Method) -> Report {
         .and_then(SidePipe::new);
     let watch = Watch::start(config.crc, config.index);
     let mut flow = Flow::new(config.input, Sink::new(config.output), watch);
-    let mut buffer = vec![0; BUFFER_SIZE];
-    let mut way = Way::Copy;
-    let mut end = Ok(());
-    if let Some(side_pipe) = side_pipe {
-        match zero_copy::run(&mut flow, &side_pipe, &mut buffer) {
-            Ok(zero_copy::Ended::Input) => way = Way::ZeroCopy,
-            Ok(zero_copy::Ended::Refused) => end = copy::run(&mut flow, &mut buffer),
-            Err(stop) => (way, end) = (Way::ZeroCopy, Err(stop)),
-        }
-    } else {
-        end = copy::run(&mut flow, &mut buffer);
-    }
+    let (way, end) = match pipe::check_readable(flow.input()) {
+        Ok(()) => pass(&mut flow, side_pipe.as_ref()),
+        Err(error) => (Way::Copy, Err(Stop::Input(error))),
+    };
     finish(flow, end, way)
+}
+
+/// Passes the stream on, in the way that the system and its pipes allow.
+fn pass(flow: &mut Flow, side_pipe: Option<&SidePipe>) -> (Way, Result<(), Stop>) {
+    let mut buffer = vec![0; BUFFER_SIZE];
+    if let Some(side_pipe) = side_pipe {
+        match zero_copy::run(flow, side_pipe, &mut buffer) {
+            Ok(zero_copy::Ended::Input) => return (Way::ZeroCopy, Ok(())),
+            Ok(zero_copy::Ended::Refused) => {}
+            Err(stop) => return (Way::ZeroCopy, Err(stop)),
+        }
+    }
+    (Way::Copy, copy::run(flow, &mut buffer))
 }
 
 /// Enlarges the pipes on both sides; returns what the smaller one holds, nothing if one side is no pipe.

@@ -65,15 +65,19 @@ pub fn read_all(reader: OwnedFd) -> Vec<u8> {
     bytes
 }
 
-/// Returns once the pipe is (all but) full: its reader stalls the writer.
+/// Returns once a pipe that nobody reads holds as much as it takes: its writer is stalled.
+///
+/// Short writes leave pages half empty, so that a full pipe may hold fewer bytes than its size.
 pub fn wait_until_full(reader: &OwnedFd) {
+    let mut before = 0;
     loop {
         let held = rustix::io::ioctl_fionread(reader).unwrap();
         let capacity = fcntl_getpipe_size(reader).unwrap() as u64;
-        if held + 4096 > capacity {
+        if held == before && held > capacity / 2 {
             return;
         }
-        thread::sleep(Duration::from_millis(5));
+        before = held;
+        thread::sleep(Duration::from_millis(50));
     }
 }
 

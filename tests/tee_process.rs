@@ -1,0 +1,67 @@
+//! What a tee leaves behind in its process. One test, because it looks at the whole process.
+
+mod tee_support;
+
+use std::ffi::CString;
+use std::mem::MaybeUninit;
+
+use amrelay::tee::{Index, Way, run};
+
+use tee_support::*;
+
+#[test]
+fn nothing_is_left_behind_and_no_sigpipe_gets_through() {
+    // The test harness ignores SIGPIPE; a host may have it at its default, which ends the process.
+    // SAFETY: no handler is installed, and no other thread depends on the disposition.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+    let archive = tree_archive();
+    let before = descriptors();
+    both_ways(|method| {
+        let outcome = through_tee(&archive, method);
+        outcome.assert_data(&archive);
+
+        let (index_reader, index) = pipe();
+        let (gone_reader, gone) = pipe();
+        drop(gone_reader);
+        let (input, writer) = pipe();
+        let report = run(config(input, gone, Index::Tar(index.into()), method));
+        assert!(report.output.is_err());
+        drop((writer, index_reader));
+
+        for command in ["cat >/dev/null", "exit 1", "head -c 5"] {
+            let (index_reader, output) = pipe();
+            let command = Index::Command {
+                command: CString::new(command).unwrap(),
+                output: output.into(),
+                errors: None,
+            };
+            let outcome = through(pipe(), pipe(), &archive, command, index_reader, method);
+            outcome.assert_data(&archive);
+        }
+    });
+    assert_eq!(
+        through_tee(&archive, amrelay::tee::Method::Auto).report.way,
+        Way::ZeroCopy
+    );
+    assert_eq!(descriptors(), before);
+    assert!(!sigpipe_is_blocked_or_pending());
+    // SAFETY: waits for children of this process only; a null status is allowed.
+    let child = unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) };
+    assert_eq!(child, -1, "an index command is left over");
+}
+
+fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+fn sigpipe_is_blocked_or_pending() -> bool {
+    let mut blocked = MaybeUninit::uninit();
+    let mut pending = MaybeUninit::uninit();
+    // SAFETY: both calls fill in the sets before they are looked at; a null new mask changes nothing.
+    unsafe {
+        libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), blocked.as_mut_ptr());
+        libc::sigpending(pending.as_mut_ptr());
+        libc::sigismember(blocked.as_ptr(), libc::SIGPIPE) == 1
+            || libc::sigismember(pending.as_ptr(), libc::SIGPIPE) == 1
+    }
+}
