@@ -93,6 +93,16 @@
 #define AMRELAY_E_THREAD -7008
 
 /**
+ * The tar stream an index was made of is damaged or cut off.
+ */
+#define AMRELAY_E_DAMAGED -7009
+
+/**
+ * The command that makes an index has failed.
+ */
+#define AMRELAY_E_COMMAND -7010
+
+/**
  * Level of a log line: a defect of the library.
  */
 #define AMRELAY_LOG_ERROR 1
@@ -143,6 +153,43 @@
 #define AMRELAY_METHOD_SPLICE 1
 
 /**
+ * Kind of a link: one stream, as it is; the end is marked by closing the connection (Amanda's `auth bsd`).
+ */
+#define AMRELAY_LINK_RAW 0
+
+/**
+ * Kind of a link: many streams in frames of 4 bytes length, 4 bytes handle, both big-endian, and the bytes; length 0
+ * ends a stream (bsdtcp, bsdudp, local, ssh, rsh).
+ */
+#define AMRELAY_LINK_FRAMED 1
+
+/**
+ * Kind of a link: many streams in frames that the host's function writes (ssl, krb5).
+ */
+#define AMRELAY_LINK_CALLBACK 2
+
+/**
+ * Answer of a link's write function: nothing was taken, call again when the descriptor is writable.
+ */
+#define AMRELAY_WANT_WRITE -7101
+
+/**
+ * Answer of a link's write function: nothing was taken, call again when the descriptor is readable.
+ */
+#define AMRELAY_WANT_READ -7102
+
+/**
+ * Flag of a stream: it carries data by the gigabyte. Its pipe is enlarged, its frames are large, its bytes are spliced
+ * where the system allows it, and small streams go first.
+ */
+#define AMRELAY_STREAM_BULK 1
+
+/**
+ * Flag of a sink: the descriptor is the sink's, which closes it when it ends or is freed.
+ */
+#define AMRELAY_SINK_TAKE 1
+
+/**
  * State of an index: nothing was wrong with the archive.
  */
 #define AMRELAY_INDEX_COMPLETE 0
@@ -153,9 +200,58 @@
 #define AMRELAY_INDEX_DAMAGED 1
 
 /**
+ * Flag of a tee: compute the CRC-32C (Castagnoli) of the stream.
+ */
+#define AMRELAY_TEE_CRC 1
+
+/**
+ * Flag of a tee: `input_fd` is the tee's, which closes it as soon as it reads no more.
+ */
+#define AMRELAY_TEE_TAKE_INPUT 2
+
+/**
+ * Flag of a tee: `output_fd` is the tee's, which closes it as soon as it writes no more.
+ */
+#define AMRELAY_TEE_TAKE_OUTPUT 4
+
+/**
+ * Flag of a tee: `index_fd` is the tee's, which closes it as soon as the index has ended.
+ */
+#define AMRELAY_TEE_TAKE_INDEX 8
+
+/**
+ * Flag of a tee: move the bytes through a buffer even where the system could do without, as the environment variable
+ * `AMRELAY_TEE=copy` does.
+ */
+#define AMRELAY_TEE_COPY 16
+
+/**
+ * Index of a tee: none.
+ */
+#define AMRELAY_INDEX_NONE 0
+
+/**
+ * Index of a tee: the stream is a tar archive, its names go to `index_fd`, one quoted line each.
+ */
+#define AMRELAY_INDEX_TAR 1
+
+/**
+ * Index of a tee: `index_command` reads a copy of the stream and writes the index to `index_fd`.
+ */
+#define AMRELAY_INDEX_COMMAND 2
+
+/**
  * The index of one tar stream: what `LC_ALL=C tar -tf - | sed -e 's/^\.//'` prints for it.
  */
 typedef struct amrelay_index amrelay_index;
+
+/**
+ * The writing side of one connection.
+ *
+ * Everything that is written to the connection has to go through its link: nothing may come between the bytes of a
+ * frame. A link never blocks, and while the connection is full it reads nothing from its streams.
+ */
+typedef struct amrelay_link amrelay_link;
 
 /**
  * An event loop.
@@ -164,6 +260,24 @@ typedef struct amrelay_index amrelay_index;
  * create and release events, their own included, and turn the loop themselves.
  */
 typedef struct amrelay_loop amrelay_loop;
+
+/**
+ * Bytes from the network on their way to a local descriptor, which may be slow to take them.
+ */
+typedef struct amrelay_sink amrelay_sink;
+
+/**
+ * A local descriptor that is read into a link.
+ */
+typedef struct amrelay_stream amrelay_stream;
+
+/**
+ * A tee: passes a stream on and makes CRC and index of it, in a thread of its own.
+ *
+ * The output gets exactly the bytes of the input; what goes wrong with the index ends the index, never the data. A slow
+ * reader of the index holds the data up only when 1 MiB waits for it.
+ */
+typedef struct amrelay_tee amrelay_tee;
 
 /**
  * Takes a log line of the library: one line without its end, valid during the call only.
@@ -182,6 +296,163 @@ typedef void (*amrelay_event_fn)(void *arg);
  * The number of an event; 0 is none. Numbers are not used again in the same loop.
  */
 typedef uintptr_t amrelay_event;
+
+/**
+ * What a link needs to know.
+ */
+typedef struct amrelay_link_options {
+    /**
+     * `sizeof(amrelay_link_options)`.
+     */
+    size_t size;
+    /**
+     * One of `AMRELAY_LINK_`.
+     */
+    uint32_t kind;
+    /**
+     * The connection, lent: a socket or the writing end of a pipe. It is made non-blocking and left so. On a callback
+     * link it is not touched, only waited for.
+     */
+    int fd;
+    /**
+     * Called once with -errno when the connection has failed, after the `on_end` of its streams. NULL: nobody is told.
+     */
+    void (*on_error)(void *arg, int code);
+    /**
+     * Called once after `amrelay_link_close`, maybe before that returns: nothing more will be written and no function of
+     * the link will be called any more. NULL: nobody is told.
+     */
+    void (*on_closed)(void *arg);
+    /**
+     * Callback links only: writes bytes of one frame, header included. Returns how many it took (1 to `len`),
+     * `AMRELAY_WANT_WRITE`, `AMRELAY_WANT_READ`, or -errno, which ends the link. After a refusal it is called again with the
+     * same bytes at the same address.
+     */
+    int64_t (*write)(void *arg, const void *buf, size_t len);
+    /**
+     * Callback links only: turns the payload of a frame into what is sent instead, at most 4 MiB, and stores where that
+     * is; called in the order of sending. Returns 0, or -errno, which ends the link. NULL: payloads are sent as they are.
+     */
+    int (*seal)(void *arg, const void *in, size_t in_len, void **out, size_t *out_len);
+    /**
+     * Called with what `seal` stored, once it has been copied. NULL: it is the host's to free later.
+     */
+    void (*seal_free)(void *arg, void *out);
+    /**
+     * Given to each of the functions.
+     */
+    void *arg;
+} amrelay_link_options;
+
+/**
+ * What a stream needs to know.
+ */
+typedef struct amrelay_stream_options {
+    /**
+     * `sizeof(amrelay_stream_options)`.
+     */
+    size_t size;
+    /**
+     * Where the bytes come from, lent: mostly the reading end of a pipe. It is made non-blocking and left so.
+     */
+    int fd;
+    /**
+     * The number of the stream in its frames; of no meaning on a raw link.
+     */
+    uint32_t handle;
+    /**
+     * `AMRELAY_STREAM_` flags, 0 for none.
+     */
+    uint32_t flags;
+    /**
+     * Is shown the stream's bytes, in order, after the connection has taken the frame they were in. Such a stream is not
+     * spliced. NULL: nobody is shown them.
+     */
+    void (*tap)(void *arg, const void *buf, size_t len);
+    /**
+     * Called once, when nothing more is read: with 0 after the connection has taken all bytes and, except on a raw link,
+     * the frame that ends the stream; with -errno when the connection has failed or `fd` could not be read; with
+     * -ECANCELED when the link was closed. The caller may close `fd` then. NULL: nobody is told.
+     */
+    void (*on_end)(void *arg, int code);
+    /**
+     * Given to each of the functions.
+     */
+    void *arg;
+} amrelay_stream_options;
+
+/**
+ * How much passed through a stage of the data path, and what it waited for. Waits do not overlap.
+ */
+typedef struct amrelay_stats {
+    /**
+     * `sizeof(amrelay_stats)`, set by the caller.
+     */
+    size_t size;
+    /**
+     * Bytes that left the stage.
+     */
+    uint64_t bytes;
+    /**
+     * Nanoseconds from the stage's start to its end, or to this call.
+     */
+    uint64_t elapsed_ns;
+    /**
+     * Nanoseconds of waiting for the program that writes the data.
+     */
+    uint64_t writer_ns;
+    /**
+     * Nanoseconds of waiting for the receiving side.
+     */
+    uint64_t output_ns;
+    /**
+     * Nanoseconds of waiting for the reader of the index.
+     */
+    uint64_t index_ns;
+    /**
+     * `AMRELAY_METHOD_SPLICE` if bytes were moved without a copy, else `AMRELAY_METHOD_COPY`.
+     */
+    uint32_t method;
+} amrelay_stats;
+
+/**
+ * What a sink needs to know.
+ */
+typedef struct amrelay_sink_options {
+    /**
+     * `sizeof(amrelay_sink_options)`.
+     */
+    size_t size;
+    /**
+     * Where the bytes go, lent unless a flag says otherwise. It is made non-blocking and left so.
+     */
+    int fd;
+    /**
+     * `AMRELAY_SINK_` flags, 0 for none.
+     */
+    uint32_t flags;
+    /**
+     * More queued bytes than this ask for a pause; 0 stands for 1 MiB.
+     */
+    size_t high_water;
+    /**
+     * When no more bytes than this are queued the pause is over; 0 stands for 256 KiB, or for `high_water` if less.
+     */
+    size_t low_water;
+    /**
+     * Called when a pause that `amrelay_sink_push` asked for is over. NULL: nobody is told.
+     */
+    void (*on_resume)(void *arg);
+    /**
+     * Called once, when nothing more is written: with 0 after `amrelay_sink_finish` when all is written, with -errno when
+     * writing has failed (-EPIPE: the reader has gone). The caller may close a lent `fd` then. NULL: nobody is told.
+     */
+    void (*on_end)(void *arg, int code);
+    /**
+     * Given to each of the functions.
+     */
+    void *arg;
+} amrelay_sink_options;
 
 /**
  * Takes the next piece of the index, valid during the call only. Lines end with a newline; a piece need not.
@@ -213,6 +484,100 @@ typedef struct amrelay_index_result {
      */
     uint32_t end_mark;
 } amrelay_index_result;
+
+/**
+ * What a tee needs to know.
+ */
+typedef struct amrelay_tee_options {
+    /**
+     * `sizeof(amrelay_tee_options)`.
+     */
+    size_t size;
+    /**
+     * `AMRELAY_TEE_` flags, 0 for none.
+     */
+    uint32_t flags;
+    /**
+     * Where the stream comes from, lent unless a flag says otherwise. The tee must be its only reader.
+     */
+    int input_fd;
+    /**
+     * Where the stream goes, lent unless a flag says otherwise; -1: to `write`.
+     */
+    int output_fd;
+    /**
+     * Used if `output_fd` is -1: takes all the bytes, waiting as long as it must, and returns 0, or -errno, which ends the
+     * tee. It is called in the tee's thread, where `amrelay_tee_wait` for this tee fails.
+     */
+    int (*write)(void *arg, const void *buf, size_t len);
+    /**
+     * One of `AMRELAY_INDEX_NONE`, `AMRELAY_INDEX_TAR`, `AMRELAY_INDEX_COMMAND`.
+     */
+    uint32_t index;
+    /**
+     * Where the index goes, lent unless a flag says otherwise; not looked at for `AMRELAY_INDEX_NONE`.
+     */
+    int index_fd;
+    /**
+     * For `AMRELAY_INDEX_COMMAND`: is given to `sh -c`.
+     */
+    const char *index_command;
+    /**
+     * For `AMRELAY_INDEX_COMMAND`: standard error of the command, lent; -1: the caller's own.
+     */
+    int error_fd;
+    /**
+     * Given to `write`.
+     */
+    void *arg;
+} amrelay_tee_options;
+
+/**
+ * What came of a tee.
+ */
+typedef struct amrelay_tee_result {
+    /**
+     * `sizeof(amrelay_tee_result)`, set by the caller.
+     */
+    size_t size;
+    /**
+     * Bytes that the output took.
+     */
+    uint64_t bytes;
+    /**
+     * Lines of the index, as far as it came; 0 if a command makes it.
+     */
+    uint64_t entries;
+    /**
+     * CRC-32C of the stream; 0 if it was not asked for or the output failed.
+     */
+    uint32_t crc32c;
+    /**
+     * 0, or -errno: the input could not be read to its end.
+     */
+    int32_t input_code;
+    /**
+     * 0, or -errno: the output took no more.
+     */
+    int32_t output_code;
+    /**
+     * 0, `AMRELAY_E_DAMAGED`, `AMRELAY_E_COMMAND`, or -errno: the index is not complete (-EPIPE: its reader has gone,
+     * -ECANCELED: the output failed).
+     */
+    int32_t index_code;
+    /**
+     * Wait status of the index command, as waitpid(2) gives it; 0 if there was none.
+     */
+    int32_t index_status;
+    /**
+     * One of `AMRELAY_METHOD_`: how the bytes were moved.
+     */
+    uint32_t method;
+    /**
+     * The bytes again, and where the time went. Its size field is set by the library.
+     */
+    struct amrelay_stats stats;
+} amrelay_tee_result;
 
 #ifdef __cplusplus
 extern "C" {
@@ -434,6 +799,201 @@ int amrelay_loop_run(struct amrelay_loop *loop);
 int amrelay_loop_quit(struct amrelay_loop *loop);
 
 /**
+ * Makes a link on a connection.
+ *
+ * Ownership: `*out` is the caller's, to be ended with `amrelay_link_close` or `amrelay_link_free`; after a failure it is
+ * unchanged. `options` is copied. `options->fd` stays the caller's, who keeps it open until then (on a callback link:
+ * until `on_closed`); `arg` must live as long.
+ *
+ * NULL: `loop`, `options` and `out` NULL are refused, `options->write` NULL only on a callback link.
+ *
+ * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if the kind is not one of `AMRELAY_LINK_`, or `fd`
+ * is negative; -EBADF if `fd` is not open; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
+ *
+ * Threads: the loop's thread, in callbacks too.
+ */
+int amrelay_link_new(struct amrelay_loop *loop,
+                     const struct amrelay_link_options *options,
+                     struct amrelay_link **out);
+
+/**
+ * Queues one whole control frame. It goes out before any further frame of a stream, and never inside another frame.
+ *
+ * With `len` 0 it is the frame that ends the stream of that handle.
+ *
+ * Ownership: the bytes are copied; `buf` stays the caller's.
+ *
+ * NULL: `link` NULL is refused, `buf` NULL only if `len` is not 0.
+ *
+ * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_ARGUMENT` if `len` exceeds `PTRDIFF_MAX`; `AMRELAY_E_LIMIT` if `len` is more
+ * than 4 MiB (a receiver would refuse it), or 8 MiB would be queued; `AMRELAY_E_STATE` on a raw link; -errno if the
+ * connection has failed; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
+ *
+ * Threads: the loop's thread, in callbacks too.
+ */
+int amrelay_link_send(struct amrelay_link *link,
+                      uint32_t handle,
+                      const void *buf,
+                      size_t len);
+
+/**
+ * Ends a link in good order: its streams end with -ECANCELED before this returns; control frames and the frame in flight
+ * are still written in the background while the loop turns. Then `on_closed` is called, and `on_error` before it if that
+ * failed.
+ *
+ * Ownership: `link` is gone after success, still there after a failure. Its streams stay the caller's to free.
+ * `options->fd` may be closed at once, since a duplicate is written to; on a callback link only after `on_closed`.
+ *
+ * NULL: `link` NULL is refused.
+ *
+ * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_THREAD`, `AMRELAY_E_POISONED`; `AMRELAY_E_PANIC`, after which the link is gone.
+ *
+ * Threads: the loop's thread, in callbacks too, the link's own included.
+ */
+int amrelay_link_close(struct amrelay_link *link);
+
+/**
+ * Ends a link at once and drops what is queued: the last frame may be cut off. Its callbacks and those of its streams
+ * are not called any more.
+ *
+ * Ownership: `link` is gone; its streams stay the caller's to free, its descriptor stays the caller's.
+ *
+ * NULL: does nothing.
+ *
+ * Returns: nothing; from another thread it does nothing (see `amrelay_error`).
+ *
+ * Threads: the loop's thread, in callbacks too, the link's own included.
+ */
+void amrelay_link_free(struct amrelay_link *link);
+
+/**
+ * Starts to read a descriptor into a link.
+ *
+ * Ownership: `*out` is the caller's, to be freed with `amrelay_stream_free`; after a failure it is unchanged. `options`
+ * is copied. `options->fd` stays the caller's, who keeps it open until `on_end` or `amrelay_stream_free`; `arg` must live
+ * as long.
+ *
+ * NULL: `link`, `options` and `out` NULL are refused.
+ *
+ * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if `fd` is negative or a flag unknown; -EBADF if
+ * `fd` is not open; `AMRELAY_E_STATE` if a raw link has its stream already; -errno if the connection has failed or `fd`
+ * cannot be watched; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
+ *
+ * Threads: the loop's thread, in callbacks too.
+ */
+int amrelay_stream_start(struct amrelay_link *link,
+                         const struct amrelay_stream_options *options,
+                         struct amrelay_stream **out);
+
+/**
+ * Tells how much of a stream the connection has taken, and what the stream waited for. May be asked after the end, too.
+ *
+ * Ownership: `stats` stays the caller's and is written only on success.
+ *
+ * NULL: `stream` and `stats` NULL are refused.
+ *
+ * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE` if `stats->size` is not known; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`,
+ * `AMRELAY_E_POISONED`.
+ *
+ * Threads: the loop's thread, in callbacks too.
+ */
+int amrelay_stream_stats(const struct amrelay_stream *stream,
+                         struct amrelay_stats *stats);
+
+/**
+ * Frees a stream, and stops it if it has not ended: a frame that was begun is completed, nothing more is read, and its
+ * functions are not called any more. The receiver is not told of the end.
+ *
+ * Ownership: `stream` is gone; its descriptor stays the caller's.
+ *
+ * NULL: does nothing.
+ *
+ * Returns: nothing; from another thread it does nothing (see `amrelay_error`).
+ *
+ * Threads: the loop's thread, in callbacks too, the stream's own included.
+ */
+void amrelay_stream_free(struct amrelay_stream *stream);
+
+/**
+ * Makes a sink.
+ *
+ * Ownership: `*out` is the caller's, to be freed with `amrelay_sink_free`; after a failure it is unchanged. `options` is
+ * copied. `options->fd` stays the caller's, who keeps it open until `on_end` or `amrelay_sink_free`; with
+ * `AMRELAY_SINK_TAKE` it is the sink's, after a failure it is still the caller's. `arg` must live as long as the sink.
+ *
+ * NULL: `loop`, `options` and `out` NULL are refused.
+ *
+ * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if `fd` is negative, a flag unknown, or `low_water`
+ * above `high_water`; -EBADF if `fd` is not open; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
+ *
+ * Threads: the loop's thread, in callbacks too.
+ */
+int amrelay_sink_new(struct amrelay_loop *loop,
+                     const struct amrelay_sink_options *options,
+                     struct amrelay_sink **out);
+
+/**
+ * Writes bytes as far as that is possible at once and queues a copy of the rest.
+ *
+ * Ownership: `buf` stays the caller's.
+ *
+ * NULL: `sink` NULL is refused, `buf` NULL only if `len` is not 0.
+ *
+ * Returns: 0; 1 if more than `high_water` is queued: push nothing more before `on_resume`; `AMRELAY_E_NULL`;
+ * `AMRELAY_E_ARGUMENT` if `len` exceeds `PTRDIFF_MAX`; `AMRELAY_E_LIMIT` if more than `high_water` and 4 MiB together would
+ * be queued (nothing is then); `AMRELAY_E_STATE` after `amrelay_sink_finish`; -errno if writing has failed, now or before
+ * (-EPIPE: the reader has gone; `on_end` follows from the loop); `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`,
+ * `AMRELAY_E_POISONED`.
+ *
+ * Threads: the loop's thread, in callbacks too.
+ */
+int amrelay_sink_push(struct amrelay_sink *sink,
+                      const void *buf,
+                      size_t len);
+
+/**
+ * Says that nothing more will be pushed: what is queued is written while the loop turns, then `on_end` is called.
+ *
+ * Ownership: nothing changes hands; the sink is still to be freed.
+ *
+ * NULL: `sink` NULL is refused.
+ *
+ * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_STATE` if called before; -errno if writing has failed; `AMRELAY_E_THREAD`,
+ * `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
+ *
+ * Threads: the loop's thread, in callbacks too.
+ */
+int amrelay_sink_finish(struct amrelay_sink *sink);
+
+/**
+ * Tells how much a sink has written, and what it waited for. May be asked after the end, too.
+ *
+ * Ownership: `stats` stays the caller's and is written only on success.
+ *
+ * NULL: `sink` and `stats` NULL are refused.
+ *
+ * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE` if `stats->size` is not known; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`,
+ * `AMRELAY_E_POISONED`.
+ *
+ * Threads: the loop's thread, in callbacks too.
+ */
+int amrelay_sink_stats(const struct amrelay_sink *sink,
+                       struct amrelay_stats *stats);
+
+/**
+ * Frees a sink, and ends it at once if it has not ended: what is queued is lost, its functions are not called any more.
+ *
+ * Ownership: `sink` is gone. A lent descriptor stays the caller's, a taken one is closed.
+ *
+ * NULL: does nothing.
+ *
+ * Returns: nothing; from another thread it does nothing (see `amrelay_error`).
+ *
+ * Threads: the loop's thread, in callbacks too, the sink's own included.
+ */
+void amrelay_sink_free(struct amrelay_sink *sink);
+
+/**
  * Makes an index that is at the beginning of a tar stream. It needs less than 2 MiB whatever the stream holds.
  *
  * Ownership: `*out` is the caller's, to be freed with `amrelay_index_free`; after a failure it is unchanged.
@@ -536,6 +1096,67 @@ const char *amrelay_index_message(const struct amrelay_index *index);
  * Threads: the thread that uses it; the line function may do it.
  */
 void amrelay_index_free(struct amrelay_index *index);
+
+/**
+ * Starts a tee in a thread of its own.
+ *
+ * Ownership: `*out` is the caller's, to be freed with `amrelay_tee_free`; after a failure it is unchanged. `options` and
+ * the command are copied. Lent descriptors stay the caller's, who keeps them open until `amrelay_tee_wait` or
+ * `amrelay_tee_free` returns; those that a flag names are the tee's, after a failure they are still the caller's. `arg`
+ * must live as long as the tee's thread.
+ *
+ * NULL: `options` and `out` NULL are refused, `write` NULL only if `output_fd` is -1, `index_command` NULL only for
+ * `AMRELAY_INDEX_COMMAND`.
+ *
+ * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if a flag or the index is unknown, or a descriptor
+ * that is needed is negative; -EBADF if one is not open; -EAGAIN if there can be no further thread; `AMRELAY_E_PANIC`.
+ *
+ * Threads: any thread. Do not change the environment at the same time.
+ */
+int amrelay_tee_start(const struct amrelay_tee_options *options,
+                      struct amrelay_tee **out);
+
+/**
+ * Waits until a tee has ended, and tells what came of it. Called again it gives the same answer.
+ *
+ * Ownership: `result` stays the caller's. It is also written if the tee failed.
+ *
+ * NULL: `tee` and `result` NULL are refused.
+ *
+ * Returns: 0 if all data went from the input to the output, whatever became of the index; -errno: what ended the data
+ * (`result` is written, and tells which side it was); `AMRELAY_E_NULL`; `AMRELAY_E_SIZE` if `result->size` is not known;
+ * `AMRELAY_E_STATE` in the tee's own thread, and while another thread waits; `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
+ *
+ * Threads: any thread but the tee's own, one at a time.
+ */
+int amrelay_tee_wait(struct amrelay_tee *tee,
+                     struct amrelay_tee_result *result);
+
+/**
+ * Tells in words what was wrong with the index.
+ *
+ * Ownership: the text is the tee's and lives until that is freed.
+ *
+ * NULL: `tee` NULL gives "".
+ *
+ * Returns: one line without its end; "" before `amrelay_tee_wait`, if nothing was wrong, and after a panic.
+ *
+ * Threads: any thread, one at a time.
+ */
+const char *amrelay_tee_index_message(const struct amrelay_tee *tee);
+
+/**
+ * Frees a tee. It waits until the tee has ended, except in the tee's own thread: then the tee goes on to its end.
+ *
+ * Ownership: `tee` and its message are gone. Lent descriptors stay the caller's.
+ *
+ * NULL: does nothing.
+ *
+ * Returns: nothing.
+ *
+ * Threads: any thread, one at a time.
+ */
+void amrelay_tee_free(struct amrelay_tee *tee);
 
 #ifdef __cplusplus
 }  // extern "C"

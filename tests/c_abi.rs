@@ -105,7 +105,7 @@ macro_rules! programs {
     };
 }
 
-programs!(event, index, layout, version);
+programs!(event, index, layout, link, sink, stream, tee, version);
 
 #[test]
 fn header_is_c99_and_cxx() {

@@ -6,7 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The files of `src/ffi` in the order the header has their parts.
-const PARTS: [&str; 6] = ["version", "error", "log", "event", "stats", "index"];
+const PARTS: [&str; 10] = [
+    "version", "error", "log", "event", "stats", "link", "stream", "sink", "index", "tee",
+];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

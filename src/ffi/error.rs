@@ -22,6 +22,11 @@ pub const AMRELAY_E_POISONED: c_int = -7007;
 /// The handle belongs to another thread.
 pub const AMRELAY_E_THREAD: c_int = -7008;
 
+/// The tar stream an index was made of is damaged or cut off.
+pub const AMRELAY_E_DAMAGED: c_int = -7009;
+/// The command that makes an index has failed.
+pub const AMRELAY_E_COMMAND: c_int = -7010;
+
 /// Room for a text of this module, the final zero byte included.
 const TEXT_SIZE: usize = 256;
 
@@ -108,6 +113,10 @@ impl Failure {
         Self::new(AMRELAY_E_STATE, text)
     }
 
+    pub(super) fn limit(text: impl Into<String>) -> Self {
+        Self::new(AMRELAY_E_LIMIT, text)
+    }
+
     /// Keeps the text for [`amrelay_error`] and logs it; gives the code back for returning it.
     pub(super) fn record(&self, function: &str) -> c_int {
         LAST.with_borrow_mut(|last| last.set(format_args!("{function}: {}", self.text)));
@@ -146,6 +155,8 @@ fn own_text(code: c_int) -> Option<&'static CStr> {
         AMRELAY_E_PANIC => c"a defect in libamrelay",
         AMRELAY_E_POISONED => c"the handle is unusable after a defect in libamrelay",
         AMRELAY_E_THREAD => c"the handle belongs to another thread",
+        AMRELAY_E_DAMAGED => c"the archive is damaged",
+        AMRELAY_E_COMMAND => c"the index command has failed",
         _ => return None,
     })
 }

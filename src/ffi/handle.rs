@@ -138,8 +138,25 @@ pub(super) unsafe fn enter<T: Handle>(
     })
 }
 
-/// Runs the body of a `_free` export with the reference that C gives up; `NULL` is fine, an unusable handle too. From
-/// a wrong thread nothing is freed: a leak that is told is better than a loop changed under its thread's feet.
+/// Runs the body of an export that ends a handle with the reference that C gives up.
+///
+/// # Safety
+/// As for [`hold`]; after success the pointer is not used again.
+pub(super) unsafe fn surrender<T: Handle>(
+    function: &str,
+    pointer: *mut T,
+    body: impl FnOnce(Arc<T>) -> Result<c_int, Failure>,
+) -> c_int {
+    guard(function, || {
+        // SAFETY: the caller's promise is the same.
+        drop(unsafe { hold(pointer) }?);
+        // SAFETY: `publish` made the pointer with `Arc::into_raw`, and C gives up the reference that is in it.
+        body(unsafe { Arc::from_raw(pointer) })
+    })
+}
+
+/// Runs the body of a `_free` export likewise; NULL is fine, an unusable handle too. From a wrong thread nothing is
+/// freed: a leak that is told is better than a loop changed under its thread's feet.
 ///
 /// # Safety
 /// As for [`hold`]; the pointer is not used again.
@@ -150,7 +167,7 @@ pub(super) unsafe fn retire<T: Handle>(function: &str, pointer: *mut T, body: im
             return Ok(0);
         };
         handle.marks().check_thread()?;
-        // SAFETY: `publish` made the pointer with `Arc::into_raw`, and C gives up the reference that is in it.
+        // SAFETY: as in `surrender`.
         body(unsafe { Arc::from_raw(pointer) });
         Ok(0)
     });

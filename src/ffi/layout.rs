@@ -44,6 +44,17 @@ pub(super) unsafe fn read<T: Layout>(pointer: *const T) -> Result<T, Failure> {
     Ok(unsafe { pointer.read() })
 }
 
+/// Refuses flags that this library does not know.
+pub(super) fn check_flags(flags: u32, known: u32) -> Result<(), Failure> {
+    if flags & !known == 0 {
+        return Ok(());
+    }
+    Err(Failure::argument(format!(
+        "unknown flags {:#x}",
+        flags & !known
+    )))
+}
+
 /// The bytes that C points to.
 ///
 /// # Safety

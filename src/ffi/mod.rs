@@ -15,12 +15,17 @@
     reason = "the five fixed parts of each comment (what, Ownership, NULL, Returns, Threads) are the contract, written for C"
 )]
 
+mod descriptor;
 pub mod error;
 pub mod event;
 mod guard;
 mod handle;
 pub mod index;
 mod layout;
+pub mod link;
 pub mod log;
+pub mod sink;
 pub mod stats;
+pub mod stream;
+pub mod tee;
 pub mod version;

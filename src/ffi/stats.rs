@@ -28,7 +28,7 @@ pub struct amrelay_stats {
     pub output_ns: u64,
     /// Nanoseconds of waiting for the reader of the index.
     pub index_ns: u64,
-    /// One of `AMRELAY_METHOD_`: how the most recent bytes went.
+    /// `AMRELAY_METHOD_SPLICE` if bytes were moved without a copy, else `AMRELAY_METHOD_COPY`.
     pub method: u32,
 }
 

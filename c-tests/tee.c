@@ -1,0 +1,469 @@
+/* Tees, with archives of the system's tar. */
+#include "check.h"
+
+#include <sys/wait.h>
+
+#define FILES "c-tests include"
+#define ARCHIVE "tar --create --file=- --sort=name " FILES
+
+struct bytes {
+    char *data;
+    size_t length;
+};
+
+static void append(struct bytes *bytes, const void *data, size_t length)
+{
+    bytes->data = realloc(bytes->data, bytes->length + length + 1);
+    CHECK(bytes->data != NULL);
+    memcpy(bytes->data + bytes->length, data, length);
+    bytes->length += length;
+    bytes->data[bytes->length] = '\0';
+}
+
+static struct bytes read_all(int fd)
+{
+    struct bytes all = {NULL, 0};
+    char buffer[4096];
+    ssize_t got;
+    while ((got = read(fd, buffer, sizeof buffer)) > 0)
+        append(&all, buffer, (size_t)got);
+    CHECK(got == 0);
+    append(&all, "", 0);
+    return all;
+}
+
+static struct bytes output_of(const char *command)
+{
+    FILE *stream = popen(command, "r");
+    struct bytes output;
+    CHECK(stream != NULL);
+    output = read_all(fileno(stream));
+    CHECK(pclose(stream) == 0);
+    return output;
+}
+
+static void expect_same(struct bytes got, struct bytes expected)
+{
+    CHECK(got.length == expected.length);
+    CHECK(memcmp(got.data, expected.data, got.length) == 0);
+    free(got.data);
+    free(expected.data);
+}
+
+/* CRC-32C bit by bit, from its polynomial. */
+static uint32_t crc32c(struct bytes bytes)
+{
+    uint32_t crc = 0xffffffff;
+    size_t i;
+    int bit;
+    for (i = 0; i < bytes.length; i++) {
+        crc ^= (unsigned char)bytes.data[i];
+        for (bit = 0; bit < 8; bit++)
+            crc = crc & 1 ? crc >> 1 ^ 0x82f63b78 : crc >> 1;
+    }
+    return ~crc;
+}
+
+/* A reader of a pipe in a thread of its own. */
+struct reader {
+    pthread_t thread;
+    int ends[2];
+    struct bytes got;
+};
+
+static void *run_reader(void *arg)
+{
+    struct reader *reader = arg;
+    reader->got = read_all(reader->ends[0]);
+    return NULL;
+}
+
+static void start_reader(struct reader *reader)
+{
+    CHECK(pipe(reader->ends) == 0);
+    CHECK(fcntl(reader->ends[1], F_SETFD, FD_CLOEXEC) == 0);
+    CHECK(pthread_create(&reader->thread, NULL, run_reader, reader) == 0);
+}
+
+static struct bytes join_reader(struct reader *reader)
+{
+    CHECK(pthread_join(reader->thread, NULL) == 0);
+    close(reader->ends[0]);
+    return reader->got;
+}
+
+static amrelay_tee_options tee_options(uint32_t flags, int input_fd, int output_fd)
+{
+    amrelay_tee_options options = {0};
+    options.size = sizeof options;
+    options.flags = flags;
+    options.input_fd = input_fd;
+    options.output_fd = output_fd;
+    options.error_fd = -1;
+    return options;
+}
+
+static amrelay_tee *start(const amrelay_tee_options *options)
+{
+    amrelay_tee *tee = NULL;
+    CHECK_CODE(amrelay_tee_start(options, &tee), 0);
+    return tee;
+}
+
+static amrelay_tee_result wait_for(amrelay_tee *tee, int expected)
+{
+    amrelay_tee_result result = {0};
+    result.size = sizeof result;
+    CHECK_CODE(amrelay_tee_wait(tee, &result), expected);
+    return result;
+}
+
+static void data_crc_and_index_are_right_both_ways(void)
+{
+    const uint32_t ways[] = {0, AMRELAY_TEE_COPY};
+    size_t i;
+    for (i = 0; i < 2; i++) {
+        struct bytes archive = output_of(ARCHIVE);
+        FILE *tar = popen(ARCHIVE, "r");
+        struct reader output, index;
+        amrelay_tee_options options;
+        amrelay_tee_result result;
+        amrelay_tee *tee;
+        start_reader(&output);
+        start_reader(&index);
+        options = tee_options(ways[i] | AMRELAY_TEE_CRC | AMRELAY_TEE_TAKE_OUTPUT | AMRELAY_TEE_TAKE_INDEX,
+                              fileno(tar), output.ends[1]);
+        options.index = AMRELAY_INDEX_TAR;
+        options.index_fd = index.ends[1];
+        tee = start(&options);
+        result = wait_for(tee, 0);
+        CHECK(result.bytes == archive.length && result.stats.bytes == archive.length);
+        CHECK(result.stats.size == sizeof result.stats && result.stats.method == result.method);
+        CHECK(result.crc32c == crc32c(archive));
+        CHECK(result.input_code == 0 && result.output_code == 0 && result.index_code == 0);
+        CHECK(result.entries > 5 && result.index_status == 0);
+        CHECK(ways[i] == 0 || result.method == AMRELAY_METHOD_COPY);
+        CHECK(strcmp(amrelay_tee_index_message(tee), "") == 0);
+        /* The same answer again. */
+        CHECK(wait_for(tee, 0).crc32c == result.crc32c);
+        amrelay_tee_free(tee);
+        expect_same(join_reader(&output), archive);
+        expect_same(join_reader(&index), output_of(ARCHIVE " | LC_ALL=C tar -tf - | sed -e 's/^\\.//'"));
+        CHECK(pclose(tar) == 0);
+    }
+}
+
+/* A write function and what it was given. */
+struct receiver {
+    struct bytes got;
+    amrelay_tee *tee;
+    int calls, answer;
+    pthread_mutex_t started;
+};
+
+static int receive(void *arg, const void *buf, size_t len)
+{
+    struct receiver *receiver = arg;
+    receiver->calls++;
+    append(&receiver->got, buf, len);
+    return receiver->answer;
+}
+
+static void output_may_be_a_function(void)
+{
+    struct bytes archive = output_of(ARCHIVE);
+    FILE *tar = popen(ARCHIVE, "r");
+    struct receiver receiver = {{NULL, 0}, NULL, 0, 0, PTHREAD_MUTEX_INITIALIZER};
+    amrelay_tee_options options = tee_options(0, fileno(tar), -1);
+    amrelay_tee_result result;
+    amrelay_tee *tee;
+    options.write = receive;
+    options.arg = &receiver;
+    tee = start(&options);
+    result = wait_for(tee, 0);
+    CHECK(result.bytes == archive.length && result.crc32c == 0 && result.entries == 0);
+    CHECK(result.method == AMRELAY_METHOD_COPY);
+    amrelay_tee_free(tee);
+    expect_same(receiver.got, archive);
+    CHECK(pclose(tar) == 0);
+}
+
+static void a_function_that_fails_ends_the_tee(void)
+{
+    const struct {
+        int answer, code;
+    } cases[] = {{-ENOSPC, -ENOSPC}, {5, -EIO}, {AMRELAY_E_NULL, -EIO}};
+    size_t i;
+    for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        int ends[2];
+        struct receiver receiver = {{NULL, 0}, NULL, 0, 0, PTHREAD_MUTEX_INITIALIZER};
+        amrelay_tee_options options;
+        amrelay_tee_result result;
+        amrelay_tee *tee;
+        receiver.answer = cases[i].answer;
+        CHECK(pipe(ends) == 0);
+        CHECK(write(ends[1], "abc", 3) == 3);
+        options = tee_options(AMRELAY_TEE_TAKE_INPUT, ends[0], -1);
+        options.write = receive;
+        options.arg = &receiver;
+        tee = start(&options);
+        result = wait_for(tee, cases[i].code);
+        CHECK(result.output_code == cases[i].code && result.input_code == 0);
+        CHECK(receiver.calls == 1);
+        CHECK(strncmp(amrelay_error(), "amrelay_tee_wait: output: ", 26) == 0);
+        amrelay_tee_free(tee);
+        CHECK(fcntl(ends[0], F_GETFD) == -1);
+        close(ends[1]);
+        free(receiver.got.data);
+    }
+}
+
+static void a_broken_output_ends_the_tee_and_raises_no_signal(void)
+{
+    int in[2], out[2], index[2];
+    amrelay_tee_options options;
+    amrelay_tee_result result;
+    amrelay_tee *tee;
+    CHECK(pipe(in) == 0 && pipe(out) == 0 && pipe(index) == 0);
+    close(out[0]);
+    CHECK(write(in[1], "abc", 3) == 3);
+    options = tee_options(0, in[0], out[1]);
+    options.index = AMRELAY_INDEX_TAR;
+    options.index_fd = index[1];
+    tee = start(&options);
+    result = wait_for(tee, -EPIPE);
+    CHECK(result.output_code == -EPIPE && result.index_code == -ECANCELED);
+    CHECK(amrelay_tee_index_message(tee)[0] != '\0');
+    amrelay_tee_free(tee);
+    close(in[0]);
+    close(in[1]);
+    close(out[1]);
+    close(index[0]);
+    close(index[1]);
+}
+
+static void a_damaged_archive_harms_only_the_index(void)
+{
+    int in[2];
+    struct reader output, index;
+    struct bytes data;
+    amrelay_tee_options options;
+    amrelay_tee_result result;
+    amrelay_tee *tee;
+    CHECK(pipe(in) == 0);
+    CHECK(write(in[1], "no archive at all", 17) == 17);
+    close(in[1]);
+    start_reader(&output);
+    start_reader(&index);
+    options = tee_options(AMRELAY_TEE_TAKE_OUTPUT | AMRELAY_TEE_TAKE_INDEX, in[0], output.ends[1]);
+    options.index = AMRELAY_INDEX_TAR;
+    options.index_fd = index.ends[1];
+    tee = start(&options);
+    result = wait_for(tee, 0);
+    CHECK(result.bytes == 17 && result.index_code == AMRELAY_E_DAMAGED && result.entries == 0);
+    CHECK(amrelay_tee_index_message(tee)[0] != '\0');
+    amrelay_tee_free(tee);
+    data = join_reader(&output);
+    CHECK(data.length == 17);
+    free(data.data);
+    data = join_reader(&index);
+    CHECK(data.length == 0);
+    free(data.data);
+    close(in[0]);
+}
+
+static void an_index_command_reads_a_copy(void)
+{
+    int in[2];
+    struct reader output, index, errors;
+    struct bytes text;
+    char command[] = "cat; echo complaint >&2; exit 3";
+    amrelay_tee_options options;
+    amrelay_tee_result result;
+    amrelay_tee *tee;
+    CHECK(pipe(in) == 0);
+    CHECK(fcntl(in[1], F_SETFD, FD_CLOEXEC) == 0);
+    CHECK(write(in[1], "the data", 8) == 8);
+    close(in[1]);
+    start_reader(&output);
+    start_reader(&index);
+    start_reader(&errors);
+    options = tee_options(AMRELAY_TEE_TAKE_INPUT | AMRELAY_TEE_TAKE_OUTPUT | AMRELAY_TEE_TAKE_INDEX, in[0],
+                          output.ends[1]);
+    options.index = AMRELAY_INDEX_COMMAND;
+    options.index_fd = index.ends[1];
+    options.index_command = command;
+    options.error_fd = errors.ends[1];
+    tee = start(&options);
+    memset(command, 'x', sizeof command - 1); /* it was copied */
+    result = wait_for(tee, 0);
+    close(errors.ends[1]);
+    CHECK(result.index_code == AMRELAY_E_COMMAND);
+    CHECK(WIFEXITED(result.index_status) && WEXITSTATUS(result.index_status) == 3);
+    CHECK(amrelay_tee_index_message(tee)[0] != '\0');
+    amrelay_tee_free(tee);
+    text = join_reader(&output);
+    CHECK(strcmp(text.data, "the data") == 0);
+    free(text.data);
+    text = join_reader(&index);
+    CHECK(strcmp(text.data, "the data") == 0);
+    free(text.data);
+    text = join_reader(&errors);
+    CHECK(strcmp(text.data, "complaint\n") == 0);
+    free(text.data);
+}
+
+static int use_own_tee(void *arg, const void *buf, size_t len)
+{
+    struct receiver *receiver = arg;
+    amrelay_tee_result result = {0};
+    result.size = sizeof result;
+    (void)buf, (void)len;
+    pthread_mutex_lock(&receiver->started); /* `tee` is known now */
+    CHECK_CODE(amrelay_tee_wait(receiver->tee, &result), AMRELAY_E_STATE);
+    receiver->calls++;
+    amrelay_tee_free(receiver->tee);
+    pthread_mutex_unlock(&receiver->started);
+    return 0;
+}
+
+static void the_write_function_may_free_the_tee_but_not_wait_for_it(void)
+{
+    int ends[2];
+    struct receiver receiver = {{NULL, 0}, NULL, 0, 0, PTHREAD_MUTEX_INITIALIZER};
+    amrelay_tee_options options;
+    char byte;
+    CHECK(pipe(ends) == 0);
+    CHECK(write(ends[1], "abc", 3) == 3);
+    close(ends[1]);
+    options = tee_options(AMRELAY_TEE_TAKE_INPUT, ends[0], -1);
+    options.write = use_own_tee;
+    options.arg = &receiver;
+    pthread_mutex_lock(&receiver.started);
+    CHECK_CODE(amrelay_tee_start(&options, &receiver.tee), 0);
+    pthread_mutex_unlock(&receiver.started);
+    /* The tee's last act is to close its input. */
+    while (fcntl(ends[0], F_GETFD) != -1)
+        sched_yield();
+    CHECK(receiver.calls == 1);
+    CHECK(read(ends[0], &byte, 1) == -1);
+}
+
+static void free_waits_for_the_end(void)
+{
+    int ends[2];
+    struct receiver receiver = {{NULL, 0}, NULL, 0, 0, PTHREAD_MUTEX_INITIALIZER};
+    amrelay_tee_options options;
+    CHECK(pipe(ends) == 0);
+    CHECK(write(ends[1], "abc", 3) == 3);
+    close(ends[1]);
+    options = tee_options(0, ends[0], -1);
+    options.write = receive;
+    options.arg = &receiver;
+    amrelay_tee_free(start(&options));
+    CHECK(receiver.got.length == 3);
+    free(receiver.got.data);
+    close(ends[0]);
+}
+
+static void *wait_and_free(void *arg)
+{
+    CHECK(wait_for(arg, 0).bytes == 0);
+    amrelay_tee_free(arg);
+    return NULL;
+}
+
+static void another_thread_may_wait(void)
+{
+    int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    amrelay_tee_options options = tee_options(0, fd, fd);
+    in_another_thread(wait_and_free, start(&options));
+    close(fd);
+}
+
+static void refuse(const amrelay_tee_options *options, int code)
+{
+    amrelay_tee *tee = NULL;
+    CHECK_CODE(amrelay_tee_start(options, &tee), code);
+    CHECK(tee == NULL);
+}
+
+static void wrong_options_are_refused_and_nothing_is_taken(void)
+{
+    int fd = open("/dev/null", O_RDWR | O_CLOEXEC), closed = dup(fd);
+    const uint32_t take = AMRELAY_TEE_TAKE_INPUT | AMRELAY_TEE_TAKE_OUTPUT | AMRELAY_TEE_TAKE_INDEX;
+    amrelay_tee_options options;
+    close(closed);
+    options = tee_options(take, fd, fd);
+    options.size += 4;
+    refuse(&options, AMRELAY_E_SIZE);
+    options = tee_options(take | 32, fd, fd);
+    refuse(&options, AMRELAY_E_ARGUMENT);
+    options = tee_options(take, -1, fd);
+    refuse(&options, AMRELAY_E_ARGUMENT);
+    options = tee_options(take, fd, -2);
+    refuse(&options, AMRELAY_E_ARGUMENT);
+    options = tee_options(take, fd, -1);
+    refuse(&options, AMRELAY_E_NULL);
+    options = tee_options(take, closed, fd);
+    refuse(&options, -EBADF);
+    options = tee_options(take, fd, closed);
+    refuse(&options, -EBADF);
+    options = tee_options(take, fd, fd);
+    options.index = 3;
+    refuse(&options, AMRELAY_E_ARGUMENT);
+    options.index = AMRELAY_INDEX_TAR;
+    options.index_fd = -1;
+    refuse(&options, AMRELAY_E_ARGUMENT);
+    options.index_fd = closed;
+    refuse(&options, -EBADF);
+    options.index = AMRELAY_INDEX_COMMAND;
+    options.index_command = "cat";
+    refuse(&options, -EBADF);
+    options.index_fd = fd;
+    options.error_fd = closed;
+    refuse(&options, -EBADF);
+    options.error_fd = -1;
+    options.index_command = NULL;
+    refuse(&options, AMRELAY_E_NULL);
+    CHECK(fcntl(fd, F_GETFD) != -1);
+    close(fd);
+}
+
+static void null_is_refused(void)
+{
+    int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    amrelay_tee_options options = tee_options(0, fd, fd);
+    amrelay_tee_result result = {0};
+    amrelay_tee *tee;
+    refuse(NULL, AMRELAY_E_NULL);
+    CHECK_CODE(amrelay_tee_start(&options, NULL), AMRELAY_E_NULL);
+    tee = start(&options);
+    CHECK_CODE(amrelay_tee_wait(tee, NULL), AMRELAY_E_NULL);
+    CHECK_CODE(amrelay_tee_wait(tee, &result), AMRELAY_E_SIZE);
+    result.size = sizeof result;
+    CHECK_CODE(amrelay_tee_wait(NULL, &result), AMRELAY_E_NULL);
+    CHECK(strcmp(amrelay_tee_index_message(NULL), "") == 0);
+    CHECK(strcmp(amrelay_tee_index_message(tee), "") == 0);
+    amrelay_tee_free(NULL);
+    amrelay_tee_free(tee);
+    close(fd);
+}
+
+int main(void)
+{
+    const struct test_case cases[] = {
+        CASE(data_crc_and_index_are_right_both_ways),
+        CASE(output_may_be_a_function),
+        CASE(a_function_that_fails_ends_the_tee),
+        CASE(a_broken_output_ends_the_tee_and_raises_no_signal),
+        CASE(a_damaged_archive_harms_only_the_index),
+        CASE(an_index_command_reads_a_copy),
+        CASE(free_waits_for_the_end),
+        CASE(another_thread_may_wait),
+        CASE(wrong_options_are_refused_and_nothing_is_taken),
+        CASE(null_is_refused),
+        CASE(the_write_function_may_free_the_tee_but_not_wait_for_it),
+    };
+    return RUN(cases);
+}

@@ -1,0 +1,40 @@
+//! Descriptors that C hands over.
+
+use std::ffi::c_int;
+use std::os::fd::{FromRawFd, OwnedFd};
+
+use super::error::Failure;
+use crate::sys::Descriptor;
+
+/// A descriptor that stays the caller's.
+pub(super) fn lend(fd: c_int, what: &str) -> Result<Descriptor, Failure> {
+    check(fd, what)?;
+    // SAFETY: it is open, and the header tells the caller to keep it so.
+    Ok(unsafe { Descriptor::lend(fd) })
+}
+
+/// A descriptor that is the library's from now on.
+///
+/// # Safety
+/// `fd` was checked with [`check`], and the caller has given it away.
+pub(super) unsafe fn take(fd: c_int) -> OwnedFd {
+    // SAFETY: open, and nobody else closes it, as the caller promised.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// Checks that `fd` is an open descriptor.
+pub(super) fn check(fd: c_int, what: &str) -> Result<(), Failure> {
+    if fd < 0 {
+        return Err(Failure::argument(format!(
+            "{what} is {fd}, not a descriptor"
+        )));
+    }
+    // SAFETY: the call only looks up a number; any is allowed.
+    if unsafe { libc::fcntl(fd, libc::F_GETFD) } == -1 {
+        return Err(Failure::new(
+            -libc::EBADF,
+            format!("{what} {fd} is not open"),
+        ));
+    }
+    Ok(())
+}

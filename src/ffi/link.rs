@@ -1,0 +1,327 @@
+//! Links, as C sees them.
+
+use std::ffi::{c_int, c_void};
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use libc::size_t;
+
+use super::descriptor;
+use super::error::Failure;
+use super::event::amrelay_loop;
+use super::handle::{Handle, Marks, check_out, enter, publish, retire, surrender};
+use super::layout::{self, Layout};
+use crate::relay::{
+    Callbacks, CodeCallback, Error, Link, LinkKind, LinkOptions, Notification, SealCallback, Taken,
+    WriteCallback,
+};
+
+/// Kind of a link: one stream, as it is; the end is marked by closing the connection (Amanda's `auth bsd`).
+pub const AMRELAY_LINK_RAW: u32 = 0;
+/// Kind of a link: many streams in frames of 4 bytes length, 4 bytes handle, both big-endian, and the bytes; length 0
+/// ends a stream (bsdtcp, bsdudp, local, ssh, rsh).
+pub const AMRELAY_LINK_FRAMED: u32 = 1;
+/// Kind of a link: many streams in frames that the host's function writes (ssl, krb5).
+pub const AMRELAY_LINK_CALLBACK: u32 = 2;
+
+/// Answer of a link's write function: nothing was taken, call again when the descriptor is writable.
+pub const AMRELAY_WANT_WRITE: i64 = -7101;
+/// Answer of a link's write function: nothing was taken, call again when the descriptor is readable.
+pub const AMRELAY_WANT_READ: i64 = -7102;
+
+/// The writing side of one connection.
+///
+/// Everything that is written to the connection has to go through its link: nothing may come between the bytes of a
+/// frame. A link never blocks, and while the connection is full it reads nothing from its streams.
+pub struct amrelay_link {
+    marks: Marks,
+    link: Link,
+}
+
+impl Handle for amrelay_link {
+    const NAME: &'static str = "link";
+
+    fn marks(&self) -> &Marks {
+        &self.marks
+    }
+}
+
+impl amrelay_link {
+    pub(super) fn link(&self) -> &Link {
+        &self.link
+    }
+}
+
+/// What a link needs to know.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct amrelay_link_options {
+    /// `sizeof(amrelay_link_options)`.
+    pub size: size_t,
+    /// One of `AMRELAY_LINK_`.
+    pub kind: u32,
+    /// The connection, lent: a socket or the writing end of a pipe. It is made non-blocking and left so. On a callback
+    /// link it is not touched, only waited for.
+    pub fd: c_int,
+    /// Called once with -errno when the connection has failed, after the `on_end` of its streams. NULL: nobody is told.
+    pub on_error: Option<unsafe extern "C" fn(arg: *mut c_void, code: c_int)>,
+    /// Called once after `amrelay_link_close`, maybe before that returns: nothing more will be written and no function of
+    /// the link will be called any more. NULL: nobody is told.
+    pub on_closed: Option<unsafe extern "C" fn(arg: *mut c_void)>,
+    /// Callback links only: writes bytes of one frame, header included. Returns how many it took (1 to `len`),
+    /// `AMRELAY_WANT_WRITE`, `AMRELAY_WANT_READ`, or -errno, which ends the link. After a refusal it is called again with the
+    /// same bytes at the same address.
+    pub write:
+        Option<unsafe extern "C" fn(arg: *mut c_void, buf: *const c_void, len: size_t) -> i64>,
+    /// Callback links only: turns the payload of a frame into what is sent instead, at most 4 MiB, and stores where that
+    /// is; called in the order of sending. Returns 0, or -errno, which ends the link. NULL: payloads are sent as they are.
+    pub seal: Option<
+        unsafe extern "C" fn(
+            arg: *mut c_void,
+            r#in: *const c_void,
+            in_len: size_t,
+            out: *mut *mut c_void,
+            out_len: *mut size_t,
+        ) -> c_int,
+    >,
+    /// Called with what `seal` stored, once it has been copied. NULL: it is the host's to free later.
+    pub seal_free: Option<unsafe extern "C" fn(arg: *mut c_void, out: *mut c_void)>,
+    /// Given to each of the functions.
+    pub arg: *mut c_void,
+}
+
+// SAFETY: repr(C), the size first, then integers, optional function pointers and a raw pointer.
+unsafe impl Layout for amrelay_link_options {
+    const NAME: &'static str = "options";
+}
+
+/// Makes a link on a connection.
+///
+/// Ownership: `*out` is the caller's, to be ended with `amrelay_link_close` or `amrelay_link_free`; after a failure it is
+/// unchanged. `options` is copied. `options->fd` stays the caller's, who keeps it open until then (on a callback link:
+/// until `on_closed`); `arg` must live as long.
+///
+/// NULL: `loop`, `options` and `out` NULL are refused, `options->write` NULL only on a callback link.
+///
+/// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if the kind is not one of `AMRELAY_LINK_`, or `fd`
+/// is negative; -EBADF if `fd` is not open; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
+///
+/// Threads: the loop's thread, in callbacks too.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn amrelay_link_new(
+    r#loop: *mut amrelay_loop,
+    options: *const amrelay_link_options,
+    out: *mut *mut amrelay_link,
+) -> c_int {
+    // SAFETY: the caller passes NULL or a loop that is not freed, NULL or a struct as large as its size says, and NULL
+    // or a variable for the link.
+    unsafe {
+        enter("amrelay_link_new", r#loop, |handle| {
+            let options = layout::read(options)?;
+            check_out(out)?;
+            let link = Link::new(handle.events(), options.translate()?)?;
+            publish(
+                amrelay_link {
+                    marks: Marks::this_thread(),
+                    link,
+                },
+                out,
+            );
+            Ok(0)
+        })
+    }
+}
+
+/// Queues one whole control frame. It goes out before any further frame of a stream, and never inside another frame.
+///
+/// With `len` 0 it is the frame that ends the stream of that handle.
+///
+/// Ownership: the bytes are copied; `buf` stays the caller's.
+///
+/// NULL: `link` NULL is refused, `buf` NULL only if `len` is not 0.
+///
+/// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_ARGUMENT` if `len` exceeds `PTRDIFF_MAX`; `AMRELAY_E_LIMIT` if `len` is more
+/// than 4 MiB (a receiver would refuse it), or 8 MiB would be queued; `AMRELAY_E_STATE` on a raw link; -errno if the
+/// connection has failed; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
+///
+/// Threads: the loop's thread, in callbacks too.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn amrelay_link_send(
+    link: *mut amrelay_link,
+    handle: u32,
+    buf: *const c_void,
+    len: size_t,
+) -> c_int {
+    // SAFETY: the caller passes NULL or a link that is not freed, and NULL or `len` bytes.
+    unsafe {
+        enter("amrelay_link_send", link, |link| {
+            link.link.send(handle, layout::bytes(buf, len)?)?;
+            Ok(0)
+        })
+    }
+}
+
+/// Ends a link in good order: its streams end with -ECANCELED before this returns; control frames and the frame in flight
+/// are still written in the background while the loop turns. Then `on_closed` is called, and `on_error` before it if that
+/// failed.
+///
+/// Ownership: `link` is gone after success, still there after a failure. Its streams stay the caller's to free.
+/// `options->fd` may be closed at once, since a duplicate is written to; on a callback link only after `on_closed`.
+///
+/// NULL: `link` NULL is refused.
+///
+/// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_THREAD`, `AMRELAY_E_POISONED`; `AMRELAY_E_PANIC`, after which the link is gone.
+///
+/// Threads: the loop's thread, in callbacks too, the link's own included.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn amrelay_link_close(link: *mut amrelay_link) -> c_int {
+    // SAFETY: the caller passes NULL or a link that is not freed, and does not use it again.
+    unsafe {
+        surrender("amrelay_link_close", link, |link| {
+            // No call that is still on the stack has the link: none of them runs callbacks while it does.
+            if let Some(link) = Arc::into_inner(link) {
+                link.link.close();
+            }
+            Ok(0)
+        })
+    }
+}
+
+/// Ends a link at once and drops what is queued: the last frame may be cut off. Its callbacks and those of its streams
+/// are not called any more.
+///
+/// Ownership: `link` is gone; its streams stay the caller's to free, its descriptor stays the caller's.
+///
+/// NULL: does nothing.
+///
+/// Returns: nothing; from another thread it does nothing (see `amrelay_error`).
+///
+/// Threads: the loop's thread, in callbacks too, the link's own included.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn amrelay_link_free(link: *mut amrelay_link) {
+    // SAFETY: the caller passes NULL or a link that is not freed, and does not use it again.
+    unsafe { retire("amrelay_link_free", link, drop) };
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Argument(text) => Self::argument(text),
+            Error::State(text) => Self::state(text),
+            Error::Limit(text) => Self::limit(text),
+            Error::System(error) => error.into(),
+        }
+    }
+}
+
+impl amrelay_link_options {
+    fn translate(&self) -> Result<LinkOptions, Failure> {
+        let kind = match self.kind {
+            AMRELAY_LINK_RAW => LinkKind::Raw,
+            AMRELAY_LINK_FRAMED => LinkKind::Framed,
+            AMRELAY_LINK_CALLBACK => LinkKind::Callback(Callbacks {
+                write: self.writer()?,
+                seal: self.sealer(),
+            }),
+            other => return Err(Failure::argument(format!("{other} is not a kind of link"))),
+        };
+        Ok(LinkOptions {
+            descriptor: descriptor::lend(self.fd, "fd")?,
+            kind,
+            on_error: code_callback(self.on_error, self.arg),
+            on_closed: notification(self.on_closed, self.arg),
+        })
+    }
+
+    fn writer(&self) -> Result<WriteCallback, Failure> {
+        let write = self.write.ok_or_else(|| Failure::null("options.write"))?;
+        let arg = self.arg;
+        Ok(Rc::new(move |bytes: &[u8]| {
+            // SAFETY: the host gave function and argument for this; the bytes live until the call returns.
+            let answer = unsafe { write(arg, bytes.as_ptr().cast(), bytes.len()) };
+            taken(answer, bytes.len())
+        }))
+    }
+
+    fn sealer(&self) -> Option<SealCallback> {
+        let seal = self.seal?;
+        let (seal_free, arg) = (self.seal_free, self.arg);
+        Some(Rc::new(move |payload: &[u8], sealed: &mut Vec<u8>| {
+            let mut out = std::ptr::null_mut();
+            let mut out_len = 0;
+            // SAFETY: the host gave function and argument for this; all that is pointed to lives until the call returns.
+            let code = unsafe {
+                seal(
+                    arg,
+                    payload.as_ptr().cast(),
+                    payload.len(),
+                    &raw mut out,
+                    &raw mut out_len,
+                )
+            };
+            check_code(code)?;
+            // SAFETY: the host's function stored where its `out_len` bytes are.
+            let copied =
+                unsafe { layout::bytes(out, out_len) }.map(|bytes| sealed.extend_from_slice(bytes));
+            if let Some(seal_free) = seal_free {
+                // SAFETY: what `seal` stored, once.
+                unsafe { seal_free(arg, out) };
+            }
+            copied.map_err(|_| io::Error::from_raw_os_error(libc::EIO))
+        }))
+    }
+}
+
+/// What a link's write function answered. An answer that is not allowed ends the link as an I/O error does.
+fn taken(answer: i64, len: usize) -> io::Result<Taken> {
+    match answer {
+        AMRELAY_WANT_WRITE => Ok(Taken::WantWrite),
+        AMRELAY_WANT_READ => Ok(Taken::WantRead),
+        1.. => match usize::try_from(answer) {
+            Ok(count) if count <= len => Ok(Taken::Bytes(count)),
+            _ => Err(io::Error::from_raw_os_error(libc::EIO)),
+        },
+        _ => Err(c_int::try_from(answer).map_or_else(|_| host_error(0), host_error)),
+    }
+}
+
+/// The result of a host's function: 0, or -errno.
+pub(super) fn check_code(code: c_int) -> io::Result<()> {
+    if code == 0 {
+        Ok(())
+    } else {
+        Err(host_error(code))
+    }
+}
+
+/// Linux's largest errno; other systems' are far smaller.
+const MAX_ERRNO: c_int = 4095;
+
+/// The error for a host's -errno; what is no errno becomes EIO.
+fn host_error(code: c_int) -> io::Error {
+    let errno = code
+        .checked_neg()
+        .filter(|number| (1..=MAX_ERRNO).contains(number));
+    io::Error::from_raw_os_error(errno.unwrap_or(libc::EIO))
+}
+
+/// The callback for a C function that is told a code.
+pub(super) fn code_callback(
+    function: Option<unsafe extern "C" fn(arg: *mut c_void, code: c_int)>,
+    arg: *mut c_void,
+) -> Option<CodeCallback> {
+    let function = function?;
+    // SAFETY: the host gave function and argument for this.
+    Some(Rc::new(move |code| unsafe { function(arg, code) }))
+}
+
+/// The callback for a C function that is told nothing.
+pub(super) fn notification(
+    function: Option<unsafe extern "C" fn(arg: *mut c_void)>,
+    arg: *mut c_void,
+) -> Option<Notification> {
+    let function = function?;
+    // SAFETY: the host gave function and argument for this.
+    Some(Rc::new(move || unsafe { function(arg) }))
+}

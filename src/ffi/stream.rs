@@ -1,0 +1,164 @@
+//! Streams, as C sees them.
+
+use std::ffi::{c_int, c_void};
+use std::rc::Rc;
+
+use libc::size_t;
+
+use super::descriptor;
+use super::error::Failure;
+use super::handle::{Handle, Marks, check_out, enter, publish, retire};
+use super::layout::{self, Layout};
+use super::link::{amrelay_link, code_callback};
+use super::stats::{AMRELAY_METHOD_COPY, AMRELAY_METHOD_SPLICE, amrelay_stats};
+use crate::relay::{Method, Stream, StreamOptions, TapCallback};
+
+/// Flag of a stream: it carries data by the gigabyte. Its pipe is enlarged, its frames are large, its bytes are spliced
+/// where the system allows it, and small streams go first.
+pub const AMRELAY_STREAM_BULK: u32 = 1;
+
+/// A local descriptor that is read into a link.
+pub struct amrelay_stream {
+    marks: Marks,
+    stream: Stream,
+}
+
+impl Handle for amrelay_stream {
+    const NAME: &'static str = "stream";
+
+    fn marks(&self) -> &Marks {
+        &self.marks
+    }
+}
+
+/// What a stream needs to know.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct amrelay_stream_options {
+    /// `sizeof(amrelay_stream_options)`.
+    pub size: size_t,
+    /// Where the bytes come from, lent: mostly the reading end of a pipe. It is made non-blocking and left so.
+    pub fd: c_int,
+    /// The number of the stream in its frames; of no meaning on a raw link.
+    pub handle: u32,
+    /// `AMRELAY_STREAM_` flags, 0 for none.
+    pub flags: u32,
+    /// Is shown the stream's bytes, in order, after the connection has taken the frame they were in. Such a stream is not
+    /// spliced. NULL: nobody is shown them.
+    pub tap: Option<unsafe extern "C" fn(arg: *mut c_void, buf: *const c_void, len: size_t)>,
+    /// Called once, when nothing more is read: with 0 after the connection has taken all bytes and, except on a raw link,
+    /// the frame that ends the stream; with -errno when the connection has failed or `fd` could not be read; with
+    /// -ECANCELED when the link was closed. The caller may close `fd` then. NULL: nobody is told.
+    pub on_end: Option<unsafe extern "C" fn(arg: *mut c_void, code: c_int)>,
+    /// Given to each of the functions.
+    pub arg: *mut c_void,
+}
+
+// SAFETY: repr(C), the size first, then integers, optional function pointers and a raw pointer.
+unsafe impl Layout for amrelay_stream_options {
+    const NAME: &'static str = "options";
+}
+
+/// Starts to read a descriptor into a link.
+///
+/// Ownership: `*out` is the caller's, to be freed with `amrelay_stream_free`; after a failure it is unchanged. `options`
+/// is copied. `options->fd` stays the caller's, who keeps it open until `on_end` or `amrelay_stream_free`; `arg` must live
+/// as long.
+///
+/// NULL: `link`, `options` and `out` NULL are refused.
+///
+/// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if `fd` is negative or a flag unknown; -EBADF if
+/// `fd` is not open; `AMRELAY_E_STATE` if a raw link has its stream already; -errno if the connection has failed or `fd`
+/// cannot be watched; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
+///
+/// Threads: the loop's thread, in callbacks too.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn amrelay_stream_start(
+    link: *mut amrelay_link,
+    options: *const amrelay_stream_options,
+    out: *mut *mut amrelay_stream,
+) -> c_int {
+    // SAFETY: the caller passes NULL or a link that is not freed, NULL or a struct as large as its size says, and NULL
+    // or a variable for the stream.
+    unsafe {
+        enter("amrelay_stream_start", link, |link| {
+            let options = layout::read(options)?;
+            check_out(out)?;
+            let stream = link.link().start(options.translate()?)?;
+            publish(
+                amrelay_stream {
+                    marks: Marks::this_thread(),
+                    stream,
+                },
+                out,
+            );
+            Ok(0)
+        })
+    }
+}
+
+/// Tells how much of a stream the connection has taken, and what the stream waited for. May be asked after the end, too.
+///
+/// Ownership: `stats` stays the caller's and is written only on success.
+///
+/// NULL: `stream` and `stats` NULL are refused.
+///
+/// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE` if `stats->size` is not known; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`,
+/// `AMRELAY_E_POISONED`.
+///
+/// Threads: the loop's thread, in callbacks too.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn amrelay_stream_stats(
+    stream: *const amrelay_stream,
+    stats: *mut amrelay_stats,
+) -> c_int {
+    // SAFETY: the caller passes NULL or a stream that is not freed, and NULL or a struct as large as its size says.
+    unsafe {
+        enter("amrelay_stream_stats", stream, |handle| {
+            layout::check(stats)?;
+            let method = match handle.stream.method() {
+                Method::Copy => AMRELAY_METHOD_COPY,
+                Method::Splice => AMRELAY_METHOD_SPLICE,
+            };
+            stats.write(amrelay_stats::new(&handle.stream.stats(), method));
+            Ok(0)
+        })
+    }
+}
+
+/// Frees a stream, and stops it if it has not ended: a frame that was begun is completed, nothing more is read, and its
+/// functions are not called any more. The receiver is not told of the end.
+///
+/// Ownership: `stream` is gone; its descriptor stays the caller's.
+///
+/// NULL: does nothing.
+///
+/// Returns: nothing; from another thread it does nothing (see `amrelay_error`).
+///
+/// Threads: the loop's thread, in callbacks too, the stream's own included.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn amrelay_stream_free(stream: *mut amrelay_stream) {
+    // SAFETY: the caller passes NULL or a stream that is not freed, and does not use it again.
+    unsafe { retire("amrelay_stream_free", stream, drop) };
+}
+
+impl amrelay_stream_options {
+    fn translate(&self) -> Result<StreamOptions, Failure> {
+        layout::check_flags(self.flags, AMRELAY_STREAM_BULK)?;
+        Ok(StreamOptions {
+            descriptor: descriptor::lend(self.fd, "fd")?,
+            handle: self.handle,
+            bulk: self.flags & AMRELAY_STREAM_BULK != 0,
+            tap: self.tap(),
+            on_end: code_callback(self.on_end, self.arg),
+        })
+    }
+
+    fn tap(&self) -> Option<TapCallback> {
+        let (tap, arg) = (self.tap?, self.arg);
+        Some(Rc::new(move |bytes: &[u8]| {
+            // SAFETY: the host gave function and argument for this; the bytes live until the call returns.
+            unsafe { tap(arg, bytes.as_ptr().cast(), bytes.len()) };
+        }))
+    }
+}

@@ -1,0 +1,437 @@
+//! Tees, as C sees them.
+
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::os::fd::RawFd;
+use std::os::unix::process::ExitStatusExt;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use libc::size_t;
+
+use super::descriptor;
+use super::error::{AMRELAY_E_COMMAND, AMRELAY_E_DAMAGED, Failure, code_of};
+use super::guard::guard;
+use super::handle::{Handle, Marks, check_out, enter, hold, publish, retire, this_thread};
+use super::layout::{self, Layout};
+use super::link::check_code;
+use super::stats::{AMRELAY_METHOD_COPY, AMRELAY_METHOD_SPLICE, amrelay_stats};
+use crate::index::Outcome;
+use crate::sys::Descriptor;
+use crate::tee::{Callback, Config, Index, IndexEnd, Method, Output, Report, Tee, Way};
+
+/// Flag of a tee: compute the CRC-32C (Castagnoli) of the stream.
+pub const AMRELAY_TEE_CRC: u32 = 1;
+/// Flag of a tee: `input_fd` is the tee's, which closes it as soon as it reads no more.
+pub const AMRELAY_TEE_TAKE_INPUT: u32 = 2;
+/// Flag of a tee: `output_fd` is the tee's, which closes it as soon as it writes no more.
+pub const AMRELAY_TEE_TAKE_OUTPUT: u32 = 4;
+/// Flag of a tee: `index_fd` is the tee's, which closes it as soon as the index has ended.
+pub const AMRELAY_TEE_TAKE_INDEX: u32 = 8;
+/// Flag of a tee: move the bytes through a buffer even where the system could do without, as the environment variable
+/// `AMRELAY_TEE=copy` does.
+pub const AMRELAY_TEE_COPY: u32 = 16;
+
+/// Index of a tee: none.
+pub const AMRELAY_INDEX_NONE: u32 = 0;
+/// Index of a tee: the stream is a tar archive, its names go to `index_fd`, one quoted line each.
+pub const AMRELAY_INDEX_TAR: u32 = 1;
+/// Index of a tee: `index_command` reads a copy of the stream and writes the index to `index_fd`.
+pub const AMRELAY_INDEX_COMMAND: u32 = 2;
+
+/// A tee: passes a stream on and makes CRC and index of it, in a thread of its own.
+///
+/// The output gets exactly the bytes of the input; what goes wrong with the index ends the index, never the data. A slow
+/// reader of the index holds the data up only when 1 MiB waits for it.
+pub struct amrelay_tee {
+    marks: Marks,
+    tee: Mutex<Tee>,
+    /// The number of the tee's own thread, from its start on.
+    thread: Arc<OnceLock<u64>>,
+    message: OnceLock<CString>,
+}
+
+impl Handle for amrelay_tee {
+    const NAME: &'static str = "tee";
+
+    fn marks(&self) -> &Marks {
+        &self.marks
+    }
+}
+
+/// What a tee needs to know.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct amrelay_tee_options {
+    /// `sizeof(amrelay_tee_options)`.
+    pub size: size_t,
+    /// `AMRELAY_TEE_` flags, 0 for none.
+    pub flags: u32,
+    /// Where the stream comes from, lent unless a flag says otherwise. The tee must be its only reader.
+    pub input_fd: c_int,
+    /// Where the stream goes, lent unless a flag says otherwise; -1: to `write`.
+    pub output_fd: c_int,
+    /// Used if `output_fd` is -1: takes all the bytes, waiting as long as it must, and returns 0, or -errno, which ends the
+    /// tee. It is called in the tee's thread, where `amrelay_tee_wait` for this tee fails.
+    pub write:
+        Option<unsafe extern "C" fn(arg: *mut c_void, buf: *const c_void, len: size_t) -> c_int>,
+    /// One of `AMRELAY_INDEX_NONE`, `AMRELAY_INDEX_TAR`, `AMRELAY_INDEX_COMMAND`.
+    pub index: u32,
+    /// Where the index goes, lent unless a flag says otherwise; not looked at for `AMRELAY_INDEX_NONE`.
+    pub index_fd: c_int,
+    /// For `AMRELAY_INDEX_COMMAND`: is given to `sh -c`.
+    pub index_command: *const c_char,
+    /// For `AMRELAY_INDEX_COMMAND`: standard error of the command, lent; -1: the caller's own.
+    pub error_fd: c_int,
+    /// Given to `write`.
+    pub arg: *mut c_void,
+}
+
+// SAFETY: repr(C), the size first, then integers, raw pointers and an optional function pointer.
+unsafe impl Layout for amrelay_tee_options {
+    const NAME: &'static str = "options";
+}
+
+/// What came of a tee.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct amrelay_tee_result {
+    /// `sizeof(amrelay_tee_result)`, set by the caller.
+    pub size: size_t,
+    /// Bytes that the output took.
+    pub bytes: u64,
+    /// Lines of the index, as far as it came; 0 if a command makes it.
+    pub entries: u64,
+    /// CRC-32C of the stream; 0 if it was not asked for or the output failed.
+    pub crc32c: u32,
+    /// 0, or -errno: the input could not be read to its end.
+    pub input_code: i32,
+    /// 0, or -errno: the output took no more.
+    pub output_code: i32,
+    /// 0, `AMRELAY_E_DAMAGED`, `AMRELAY_E_COMMAND`, or -errno: the index is not complete (-EPIPE: its reader has gone,
+    /// -ECANCELED: the output failed).
+    pub index_code: i32,
+    /// Wait status of the index command, as waitpid(2) gives it; 0 if there was none.
+    pub index_status: i32,
+    /// One of `AMRELAY_METHOD_`: how the bytes were moved.
+    pub method: u32,
+    /// The bytes again, and where the time went. Its size field is set by the library.
+    pub stats: amrelay_stats,
+}
+
+// SAFETY: repr(C), the size first, then integers and a struct of integers.
+unsafe impl Layout for amrelay_tee_result {
+    const NAME: &'static str = "result";
+}
+
+/// Starts a tee in a thread of its own.
+///
+/// Ownership: `*out` is the caller's, to be freed with `amrelay_tee_free`; after a failure it is unchanged. `options` and
+/// the command are copied. Lent descriptors stay the caller's, who keeps them open until `amrelay_tee_wait` or
+/// `amrelay_tee_free` returns; those that a flag names are the tee's, after a failure they are still the caller's. `arg`
+/// must live as long as the tee's thread.
+///
+/// NULL: `options` and `out` NULL are refused, `write` NULL only if `output_fd` is -1, `index_command` NULL only for
+/// `AMRELAY_INDEX_COMMAND`.
+///
+/// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if a flag or the index is unknown, or a descriptor
+/// that is needed is negative; -EBADF if one is not open; -EAGAIN if there can be no further thread; `AMRELAY_E_PANIC`.
+///
+/// Threads: any thread. Do not change the environment at the same time.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn amrelay_tee_start(
+    options: *const amrelay_tee_options,
+    out: *mut *mut amrelay_tee,
+) -> c_int {
+    guard("amrelay_tee_start", || {
+        // SAFETY: the caller passes NULL or a struct as large as its size says, with a terminated command in it.
+        let plan = unsafe { Plan::read(options) }?;
+        check_out(out)?;
+        let thread = Arc::new(OnceLock::new());
+        let own = Arc::clone(&thread);
+        let tee = Tee::start_with(plan.method(), move || {
+            own.get_or_init(this_thread);
+            plan.carry_out()
+        })?;
+        let handle = amrelay_tee {
+            marks: Marks::any_thread(),
+            tee: Mutex::new(tee),
+            thread,
+            message: OnceLock::new(),
+        };
+        // SAFETY: not NULL, so the caller's variable.
+        unsafe { publish(handle, out) };
+        Ok(0)
+    })
+}
+
+/// Waits until a tee has ended, and tells what came of it. Called again it gives the same answer.
+///
+/// Ownership: `result` stays the caller's. It is also written if the tee failed.
+///
+/// NULL: `tee` and `result` NULL are refused.
+///
+/// Returns: 0 if all data went from the input to the output, whatever became of the index; -errno: what ended the data
+/// (`result` is written, and tells which side it was); `AMRELAY_E_NULL`; `AMRELAY_E_SIZE` if `result->size` is not known;
+/// `AMRELAY_E_STATE` in the tee's own thread, and while another thread waits; `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
+///
+/// Threads: any thread but the tee's own, one at a time.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn amrelay_tee_wait(
+    tee: *mut amrelay_tee,
+    result: *mut amrelay_tee_result,
+) -> c_int {
+    // SAFETY: the caller passes NULL or a tee that is not freed, and NULL or a struct as large as its size says.
+    unsafe {
+        enter("amrelay_tee_wait", tee, |handle| {
+            layout::check(result)?;
+            if handle.is_own_thread() {
+                return Err(Failure::state("the tee cannot wait for itself"));
+            }
+            let Ok(mut tee) = handle.tee.try_lock() else {
+                return Err(Failure::state("another thread waits for the tee"));
+            };
+            let report = tee.wait();
+            handle.message.get_or_init(|| message(&report.index));
+            result.write(amrelay_tee_result::new(report));
+            check_data(report)
+        })
+    }
+}
+
+/// Tells in words what was wrong with the index.
+///
+/// Ownership: the text is the tee's and lives until that is freed.
+///
+/// NULL: `tee` NULL gives "".
+///
+/// Returns: one line without its end; "" before `amrelay_tee_wait`, if nothing was wrong, and after a panic.
+///
+/// Threads: any thread, one at a time.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn amrelay_tee_index_message(tee: *const amrelay_tee) -> *const c_char {
+    let mut text = c"".as_ptr();
+    guard("amrelay_tee_index_message", || {
+        // SAFETY: the caller passes NULL or a tee that is not freed.
+        let handle = unsafe { hold(tee) }?;
+        if let Some(message) = handle.message.get() {
+            text = message.as_ptr();
+        }
+        Ok(0)
+    });
+    text
+}
+
+/// Frees a tee. It waits until the tee has ended, except in the tee's own thread: then the tee goes on to its end.
+///
+/// Ownership: `tee` and its message are gone. Lent descriptors stay the caller's.
+///
+/// NULL: does nothing.
+///
+/// Returns: nothing.
+///
+/// Threads: any thread, one at a time.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn amrelay_tee_free(tee: *mut amrelay_tee) {
+    // SAFETY: the caller passes NULL or a tee that is not freed, and does not use it again.
+    unsafe {
+        retire("amrelay_tee_free", tee, |handle| {
+            if handle.is_own_thread() {
+                return;
+            }
+            if let Ok(mut tee) = handle.tee.try_lock() {
+                tee.wait();
+            }
+        });
+    }
+}
+
+impl amrelay_tee {
+    fn is_own_thread(&self) -> bool {
+        self.thread.get() == Some(&this_thread())
+    }
+}
+
+/// Options that were checked, on their way to the tee's thread. Until they arrive there nothing is taken: if no thread
+/// can be started, all descriptors are still the caller's.
+struct Plan {
+    options: amrelay_tee_options,
+    command: CString,
+}
+
+// SAFETY: what the pointers lead to is the host's, who was told that it is used in the tee's thread.
+unsafe impl Send for Plan {}
+
+impl Plan {
+    /// # Safety
+    /// `options` is NULL or leads to a struct as large as its size says; a command in it is terminated.
+    unsafe fn read(options: *const amrelay_tee_options) -> Result<Self, Failure> {
+        // SAFETY: the caller's promise is the same.
+        let options = unsafe { layout::read(options) }?;
+        let known = AMRELAY_TEE_CRC | AMRELAY_TEE_COPY | AMRELAY_TEE_TAKE_INPUT;
+        layout::check_flags(
+            options.flags,
+            known | AMRELAY_TEE_TAKE_OUTPUT | AMRELAY_TEE_TAKE_INDEX,
+        )?;
+        descriptor::check(options.input_fd, "input_fd")?;
+        match options.output_fd {
+            -1 if options.write.is_none() => return Err(Failure::null("options.write")),
+            -1 => (),
+            fd => descriptor::check(fd, "output_fd")?,
+        }
+        // SAFETY: as for the struct.
+        let command = unsafe { check_index(&options) }?;
+        Ok(Self { options, command })
+    }
+
+    fn method(&self) -> Method {
+        if self.has(AMRELAY_TEE_COPY) {
+            Method::Copy
+        } else {
+            Method::Auto
+        }
+    }
+
+    fn has(&self, flag: u32) -> bool {
+        self.options.flags & flag != 0
+    }
+
+    /// Takes what is to be taken.
+    fn carry_out(self) -> Config {
+        let options = self.options;
+        let method = self.method();
+        Config {
+            input: self.descriptor(options.input_fd, AMRELAY_TEE_TAKE_INPUT),
+            output: match self.writer() {
+                Some(write) => Output::Callback(write),
+                None => {
+                    Output::Descriptor(self.descriptor(options.output_fd, AMRELAY_TEE_TAKE_OUTPUT))
+                }
+            },
+            crc: self.has(AMRELAY_TEE_CRC),
+            index: self.index(),
+            method,
+        }
+    }
+
+    fn index(self) -> Index {
+        let fd = self.options.index_fd;
+        match self.options.index {
+            AMRELAY_INDEX_TAR => Index::Tar(self.descriptor(fd, AMRELAY_TEE_TAKE_INDEX)),
+            AMRELAY_INDEX_COMMAND => Index::Command {
+                output: self.descriptor(fd, AMRELAY_TEE_TAKE_INDEX),
+                errors: (self.options.error_fd != -1).then(|| lend(self.options.error_fd)),
+                command: self.command,
+            },
+            _ => Index::None,
+        }
+    }
+
+    fn descriptor(&self, fd: RawFd, take: u32) -> Descriptor {
+        if self.has(take) {
+            // SAFETY: `read` saw that it is open, and the flag gives it away.
+            unsafe { descriptor::take(fd) }.into()
+        } else {
+            lend(fd)
+        }
+    }
+
+    fn writer(&self) -> Option<Callback> {
+        let write = self
+            .options
+            .write
+            .filter(|_| self.options.output_fd == -1)?;
+        let arg = Argument(self.options.arg);
+        Some(Box::new(move |bytes| {
+            let arg = &arg;
+            // SAFETY: the host gave function and argument for this; the bytes live until the call returns.
+            check_code(unsafe { write(arg.0, bytes.as_ptr().cast(), bytes.len()) })
+        }))
+    }
+}
+
+/// Checks what the options say about the index, and copies the command.
+///
+/// # Safety
+/// `index_command` is NULL or terminated.
+unsafe fn check_index(options: &amrelay_tee_options) -> Result<CString, Failure> {
+    match options.index {
+        AMRELAY_INDEX_NONE => return Ok(CString::default()),
+        AMRELAY_INDEX_TAR | AMRELAY_INDEX_COMMAND => {
+            descriptor::check(options.index_fd, "index_fd")?;
+        }
+        other => return Err(Failure::argument(format!("{other} is not a kind of index"))),
+    }
+    if options.index == AMRELAY_INDEX_TAR {
+        return Ok(CString::default());
+    }
+    if options.error_fd != -1 {
+        descriptor::check(options.error_fd, "error_fd")?;
+    }
+    if options.index_command.is_null() {
+        return Err(Failure::null("options.index_command"));
+    }
+    // SAFETY: not NULL, and terminated as the caller promised.
+    Ok(unsafe { CStr::from_ptr(options.index_command) }.to_owned())
+}
+
+/// A descriptor that `Plan::read` saw to be open.
+fn lend(fd: RawFd) -> Descriptor {
+    // SAFETY: it was open, and the header tells the caller to keep it so.
+    unsafe { Descriptor::lend(fd) }
+}
+
+/// The host's argument of a function that is called in the tee's thread.
+struct Argument(*mut c_void);
+
+// SAFETY: the host was told in which thread it is used.
+unsafe impl Send for Argument {}
+
+impl amrelay_tee_result {
+    fn new(report: &Report) -> Self {
+        let method = match report.way {
+            Way::Copy => AMRELAY_METHOD_COPY,
+            Way::ZeroCopy => AMRELAY_METHOD_SPLICE,
+        };
+        let (index_code, index_status) = index_end(&report.index);
+        Self {
+            size: size_of::<Self>(),
+            bytes: report.bytes,
+            entries: report.entries,
+            crc32c: report.crc.unwrap_or(0),
+            input_code: report.input.as_ref().err().map_or(0, code_of),
+            output_code: report.output.as_ref().err().map_or(0, code_of),
+            index_code,
+            index_status,
+            method,
+            stats: amrelay_stats::new(&report.stats, method),
+        }
+    }
+}
+
+/// The code of an index's end, and the wait status of its command.
+fn index_end(end: &IndexEnd) -> (i32, i32) {
+    match end {
+        IndexEnd::Tar(Outcome::Damaged { .. }) => (AMRELAY_E_DAMAGED, 0),
+        IndexEnd::NotWanted | IndexEnd::Tar(_) => (0, 0),
+        IndexEnd::Command(status) if status.success() => (0, 0),
+        IndexEnd::Command(status) => (AMRELAY_E_COMMAND, status.into_raw()),
+        IndexEnd::Failed(error) => (code_of(error), 0),
+        IndexEnd::Abandoned => (-libc::ECANCELED, 0),
+    }
+}
+
+fn message(end: &IndexEnd) -> CString {
+    if end.is_ok() {
+        return CString::default();
+    }
+    CString::new(end.to_string()).unwrap_or_default()
+}
+
+/// What `amrelay_tee_wait` returns.
+fn check_data(report: &Report) -> Result<c_int, Failure> {
+    for (side, end) in [("input", &report.input), ("output", &report.output)] {
+        if let Err(error) = end {
+            return Err(Failure::new(code_of(error), format!("{side}: {error}")));
+        }
+    }
+    Ok(0)
+}
