@@ -360,3 +360,100 @@ fn maps_that_fit_in_no_memory_end_the_index() {
         "{outcome:?}"
     );
 }
+
+#[test]
+fn labels_in_extended_headers() {
+    let set = |flag: u8, records: &[(&[u8], &[u8])]| {
+        let payload: Vec<u8> = records
+            .iter()
+            .flat_map(|(key, value)| record(key, value))
+            .collect();
+        member(Magic::Ustar, flag, b"", &payload)
+    };
+    let label = |flag, text: &[u8]| set(flag, &[(b"GNU.volume.label", text)]);
+    let posix = || [set(b'x', &[]), member(Magic::Ustar, b'0', b"posix", b"")].concat();
+    let gnu = member(Magic::Gnu, b'0', b"gnu", b"");
+    assert_probed(vec![
+        [label(b'g', b"one"), posix(), posix()].concat(),
+        [
+            label(b'g', b"one"),
+            gnu.clone(),
+            posix(),
+            label(b'g', b"two"),
+            posix(),
+        ]
+        .concat(),
+        [
+            label(b'g', b"one"),
+            set(b'g', &[(b"comment", b"none")]),
+            posix(),
+        ]
+        .concat(),
+        [
+            label(b'g', b"one"),
+            label(b'x', b".two\n"),
+            gnu.clone(),
+            posix(),
+        ]
+        .concat(),
+        [label(b'g', b""), posix()].concat(),
+        [
+            label(b'g', b"one"),
+            set(b'g', &[(b"path", b"./renamed")]),
+            posix(),
+        ]
+        .concat(),
+        [
+            label(b'g', b"one"),
+            set(b'g', &[(b"GNU.sparse.name", b"./sparse")]),
+            posix(),
+        ]
+        .concat(),
+        [
+            set(
+                b'g',
+                &[
+                    (b"GNU.volume.label", b"first"),
+                    (b"GNU.volume.label", b"last"),
+                ],
+            ),
+            posix(),
+        ]
+        .concat(),
+    ]);
+}
+
+#[test]
+fn decimal_maps_and_their_faults() {
+    let mut archives = Vec::new();
+    for map in [
+        &b"0\n"[..],
+        b"1\n0\n5\n",
+        b"1\n0\nx\n",
+        b"x\n",
+        b"00000000000000000001\n",
+        b"0000000000000000001\n0\n5\n",
+        b"1\n0\x00junk\n5\n",
+        b"\n",
+        b"2\n0\n1\n9223372036854775807\n1\n",
+        b"1\n0\n9223372036854775808\n",
+        b"3\n0\n5\n",
+    ] {
+        for packed in [0, 1, 512, 1024, 1536] {
+            for filler in [0, 100, 250] {
+                // Entries in front carry the fault into the second or third block.
+                let mut lines = map.to_vec();
+                if filler > 0 {
+                    lines = format!("{}\n", filler + 1).into_bytes();
+                    lines.extend("0\n5\n".repeat(filler).bytes());
+                    lines.extend(&map[map.iter().position(|&byte| byte == b'\n').unwrap() + 1..]);
+                }
+                lines.resize(lines.len().next_multiple_of(512), 0);
+                let extended = member(Magic::Ustar, b'x', b"", &record(b"GNU.sparse.major", b"1"));
+                let header = Header::new(Magic::Ustar, b'0', b"sparse", packed);
+                archives.push([extended, header.seal(), lines].concat());
+            }
+        }
+    }
+    assert_probed(archives);
+}

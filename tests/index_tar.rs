@@ -220,7 +220,17 @@ fn small_archives() -> Vec<Vec<u8>> {
         &["--format=ustar", "--exclude=nnn*", "--exclude=soft"],
     ]
     .iter()
-    .map(|format| tar(root, &[&["-b1", "-cf", "-"][..], format, &["."]].concat()))
+    .map(|format| {
+        tar(
+            root,
+            &[
+                &["-b1", "-cf", "-", "--mtime=@1000000000.5"][..],
+                format,
+                &["."],
+            ]
+            .concat(),
+        )
+    })
     .collect()
 }
 

@@ -135,10 +135,6 @@ impl<'h> Header<'h> {
     /// GNU tar prefers a user or group name it can resolve to the number; as that depends on the
     /// machine, the numbers beside a name are not judged here.
     pub(super) fn unreadable_number(self, class: Class) -> Option<&'static str> {
-        let readable = |field: &[u8], below_zero: u64, largest: u64| {
-            number::is_plain_octal(field)
-                || number::field(field, Notation::Any, below_zero, largest).is_some()
-        };
         let id = u64::from(u32::MAX);
         let block = self.0;
         let named = |name: usize| class != Class::V7 && block[name] != 0;
@@ -152,7 +148,7 @@ impl<'h> Header<'h> {
         let device = class != Class::V7 && matches!(self.type_flag(), b'3' | b'4');
         if !readable(&block[100..108], 1 << 63, u64::MAX) {
             Some("mode")
-        } else if !readable(&block[136..148], 1 << 63, MAX_OFFSET) {
+        } else if !self.has_readable_time() {
             Some("modification time")
         } else if !named(265) && !readable(&block[108..116], 0, id) {
             Some("user id")
@@ -163,6 +159,11 @@ impl<'h> Header<'h> {
         } else {
             None
         }
+    }
+
+    /// Whether the modification time is a number.
+    pub(super) fn has_readable_time(self) -> bool {
+        readable(&self.0[136..148], 1 << 63, MAX_OFFSET)
     }
 
     /// The program that compressed a stream which begins with this block.
@@ -184,6 +185,11 @@ impl<'h> Header<'h> {
         let believed = self.0[MAGIC..].starts_with(b"ustar\0") || self.has_gnu_magic();
         (!believed || self.kind() != Kind::Good).then_some(found.1)
     }
+}
+
+fn readable(field: &[u8], below_zero: u64, largest: u64) -> bool {
+    number::is_plain_octal(field)
+        || number::field(field, Notation::Any, below_zero, largest).is_some()
 }
 
 /// The part of a field before its first NUL.

@@ -35,6 +35,7 @@ enum Value {
     Text { whole: bool },
     Number { number: Decimal, largest: u64 },
     Map(PairCount),
+    Time(Time),
 }
 
 /// The reader of one payload after the other.
@@ -177,6 +178,7 @@ impl Records {
                 Value::Text { whole: false }
             }
             Key::Map => Value::Map(PairCount::default()),
+            Key::Time => Value::Time(Time::default()),
             key => key
                 .largest()
                 .map_or(Value::Ignored, |largest| Value::Number {
@@ -209,6 +211,7 @@ impl Records {
             Value::Text { whole } => *whole = self.text.append(piece)?,
             Value::Number { number, .. } => piece.iter().for_each(|&byte| number.push(byte)),
             Value::Map(pairs) => piece.iter().for_each(|&byte| pairs.push(byte)),
+            Value::Time(time) => piece.iter().for_each(|&byte| time.push(byte)),
         }
         self.record_left -= used as u64;
         Ok(used)
@@ -223,6 +226,7 @@ impl Records {
                 Some(value) => settings.set_number(self.current, value),
                 None => valid = false,
             },
+            Value::Time(time) => valid = time.is_valid(),
             Value::Map(pairs) => {
                 valid = pairs.finish();
                 settings.set_map(pairs.pairs);
@@ -269,5 +273,42 @@ impl PairCount {
     fn finish(&mut self) -> bool {
         self.push(0);
         !self.invalid
+    }
+}
+
+/// Judges a time as GNU tar does: an integer within 64 bits, then whatever comes.
+#[derive(Debug, Clone, Copy, Default)]
+struct Time {
+    number: Decimal,
+    negative: bool,
+    part: TimePart,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum TimePart {
+    #[default]
+    Sign,
+    Digits,
+    Rest,
+}
+
+impl Time {
+    fn push(&mut self, byte: u8) {
+        match self.part {
+            TimePart::Sign if byte == b'-' => {
+                self.negative = true;
+                self.part = TimePart::Digits;
+            }
+            TimePart::Sign | TimePart::Digits if byte.is_ascii_digit() => {
+                self.number.push(byte);
+                self.part = TimePart::Digits;
+            }
+            _ => self.part = TimePart::Rest,
+        }
+    }
+
+    fn is_valid(self) -> bool {
+        let largest = if self.negative { 1 << 63 } else { MAX_OFFSET };
+        self.number.finish(largest).is_some()
     }
 }

@@ -26,6 +26,8 @@ pub(super) enum Key {
     Map,
     /// A number without an effect here, at most so large.
     Number(u64),
+    /// A time without an effect here.
+    Time,
     Other,
 }
 
@@ -44,6 +46,8 @@ impl Key {
             b"GNU.sparse.map" => Self::Map,
             b"GNU.sparse.offset" => Self::EntryOffset,
             b"GNU.sparse.minor" | b"uid" | b"gid" => Self::Number(u64::from(u32::MAX)),
+            b"GNU.volume.size" | b"GNU.volume.offset" => Self::Number(u64::MAX),
+            b"mtime" | b"atime" | b"ctime" => Self::Time,
             _ => Self::Other,
         }
     }

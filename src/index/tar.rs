@@ -72,6 +72,8 @@ impl Pending {
 /// The label of a volume made in the posix format (`GNU.volume.label`).
 struct Label {
     text: Name,
+    /// GNU tar dates the label by the last `g` header.
+    dated: bool,
     printed: bool,
 }
 
@@ -145,6 +147,7 @@ impl TarIndex {
             records: Records::new(),
             label: Label {
                 text: Name::default(),
+                dated: true,
                 printed: false,
             },
             listing: Listing::new(),
@@ -324,6 +327,7 @@ impl TarIndex {
                 // A label counts at once, even if no member comes before the next global header.
                 self.global.take_label(&mut self.label.text);
                 self.global.clear();
+                self.label.dated = header.has_readable_time();
                 self.begin_records(Scope::Global, size);
             }
             _ if self.mark_seen => self.state = State::Ended,
@@ -399,12 +403,8 @@ impl TarIndex {
         if combined.map_too_large {
             return self.end(Fault::SparseMapTooLarge);
         }
-        if class == Class::Posix && !self.label.printed {
-            if let Some(label) = self.label.text.get() {
-                // GNU tar treats the label as a member, which global settings rename.
-                self.listing.line(self.global.name().unwrap_or(label), sink);
-                self.label.printed = true;
-            }
+        if class == Class::Posix {
+            self.print_label(sink);
         }
         let mut room = [0; FIELD_NAME];
         let name = combined
@@ -415,6 +415,22 @@ impl TarIndex {
         let body = Body::of(header, class, size, &combined);
         self.pending.drop_all();
         self.body(body);
+    }
+
+    /// Prints the label, once. GNU tar treats it as a member with the date of the last `g` header,
+    /// which global settings rename.
+    fn print_label(&mut self, sink: &mut dyn FnMut(&[u8])) {
+        let Some(label) = self.label.text.get() else {
+            return;
+        };
+        if self.label.printed {
+            return;
+        }
+        self.listing.line(self.global.name().unwrap_or(label), sink);
+        self.label.printed = true;
+        if !self.label.dated {
+            self.note(Fault::HeaderNumber("modification time"));
+        }
     }
 
     fn body(&mut self, body: Body) {

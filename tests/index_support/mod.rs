@@ -309,33 +309,45 @@ fn random_number(dice: &mut Dice) -> &'static [u8; 12] {
     ])
 }
 
+const LONG_TEXT: &[u8] = &[b'p'; 900];
+
+const KEYS: &[&[u8]] = &[
+    b"path",
+    b"path",
+    b"GNU.sparse.name",
+    b"size",
+    b"size",
+    b"GNU.sparse.size",
+    b"GNU.sparse.realsize",
+    b"GNU.sparse.major",
+    b"GNU.sparse.minor",
+    b"GNU.sparse.numblocks",
+    b"GNU.sparse.numblocks",
+    b"GNU.sparse.offset",
+    b"GNU.sparse.numbytes",
+    b"GNU.sparse.numbytes",
+    b"GNU.sparse.map",
+    b"GNU.sparse.map",
+    b"GNU.volume.label",
+    b"linkpath",
+    b"mtime",
+    b"ctime",
+    b"GNU.volume.size",
+    b"comment",
+    b"uid",
+    b"SCHILY.xattr.user.a-key-longer-than-any",
+    b"GNU.dumpdir",
+];
+
 fn random_record(dice: &mut Dice) -> Vec<u8> {
-    let key = dice.pick(&[
-        &b"path"[..],
-        b"path",
-        b"GNU.sparse.name",
-        b"size",
-        b"size",
-        b"GNU.sparse.size",
-        b"GNU.sparse.realsize",
-        b"GNU.sparse.major",
-        b"GNU.sparse.minor",
-        b"GNU.sparse.numblocks",
-        b"GNU.sparse.numblocks",
-        b"GNU.sparse.offset",
-        b"GNU.sparse.numbytes",
-        b"GNU.sparse.numbytes",
-        b"GNU.sparse.map",
-        b"GNU.sparse.map",
-        b"GNU.volume.label",
-        b"linkpath",
-        b"mtime",
-        b"comment",
-        b"uid",
-        b"SCHILY.xattr.user.a-key-longer-than-any",
-        b"GNU.dumpdir",
-    ]);
-    let value: &[u8] = match key {
+    let key = dice.pick(KEYS);
+    let mut bytes = record(key, random_value(dice, key));
+    spoil(dice, &mut bytes);
+    bytes
+}
+
+fn random_value(dice: &mut Dice, key: &[u8]) -> &'static [u8] {
+    match key {
         b"path" | b"GNU.sparse.name" | b"GNU.volume.label" => dice.pick(&[
             &b"./p1"[..],
             b"",
@@ -343,7 +355,7 @@ fn random_record(dice: &mut Dice) -> Vec<u8> {
             b"p3\0cut",
             b"=p4",
             b"\xef\xbb\xbf\xe4",
-            &[b'p'; 900],
+            LONG_TEXT,
         ]),
         b"GNU.sparse.map" => dice.pick(&[
             &b"0,1"[..],
@@ -358,7 +370,20 @@ fn random_record(dice: &mut Dice) -> Vec<u8> {
             b"0,99999999999999999999",
             b"0,1\x002,3",
         ]),
-        b"mtime" => b"1.5",
+        b"mtime" | b"ctime" => dice.pick(&[
+            &b"1.5"[..],
+            b"1700000000.123456789123",
+            b"-1.5",
+            b"1x",
+            b"1.",
+            b"-",
+            b"",
+            b".5",
+            b" 1",
+            b"9223372036854775808",
+            b"-9223372036854775808",
+            b"-9223372036854775809",
+        ]),
         b"uid" | b"GNU.sparse.minor" => b"0",
         _ => dice.pick(&[
             &b"0"[..],
@@ -376,8 +401,11 @@ fn random_record(dice: &mut Dice) -> Vec<u8> {
             b"1\0x",
             b"18446744073709551616",
         ]),
-    };
-    let mut bytes = record(key, value);
+    }
+}
+
+/// Makes one record in four malformed.
+fn spoil(dice: &mut Dice, bytes: &mut Vec<u8>) {
     match dice.roll(24) {
         0 => bytes.insert(0, b' '),
         1 => bytes[0] = dice.pick(b"09 x\0="),
@@ -399,7 +427,6 @@ fn random_record(dice: &mut Dice) -> Vec<u8> {
         }
         _ => {}
     }
-    bytes
 }
 
 fn sparse_entry(dice: &mut Dice) -> Vec<u8> {
