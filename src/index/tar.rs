@@ -77,6 +77,29 @@ struct Label {
     printed: bool,
 }
 
+/// What is wrong if the label is not [`dated`](Label::dated).
+const LABEL_DATE: Fault = Fault::HeaderNumber("modification time");
+
+impl Label {
+    /// Prints the label, if there is one, once. GNU tar treats it as a member, which settings for
+    /// all members rename. Tells whether its date is readable.
+    fn print(
+        &mut self,
+        global: &Settings,
+        listing: &mut Listing,
+        sink: &mut dyn FnMut(&[u8]),
+    ) -> bool {
+        match self.text.get() {
+            Some(label) if !self.printed => {
+                listing.line(global.name().unwrap_or(label), sink);
+                self.printed = true;
+                self.dated
+            }
+            _ => true,
+        }
+    }
+}
+
 /// A push parser that lists the members of a tar stream.
 ///
 /// Bytes go in through [`push`](Self::push) in pieces of any size, and every split of a stream
@@ -403,8 +426,8 @@ impl TarIndex {
         if combined.map_too_large {
             return self.end(Fault::SparseMapTooLarge);
         }
-        if class == Class::Posix {
-            self.print_label(sink);
+        if class == Class::Posix && !self.label.print(&self.global, &mut self.listing, sink) {
+            self.damage = self.damage.or(Some((LABEL_DATE, self.offset)));
         }
         let mut room = [0; FIELD_NAME];
         let name = combined
@@ -415,22 +438,6 @@ impl TarIndex {
         let body = Body::of(header, class, size, &combined);
         self.pending.drop_all();
         self.body(body);
-    }
-
-    /// Prints the label, once. GNU tar treats it as a member with the date of the last `g` header,
-    /// which global settings rename.
-    fn print_label(&mut self, sink: &mut dyn FnMut(&[u8])) {
-        let Some(label) = self.label.text.get() else {
-            return;
-        };
-        if self.label.printed {
-            return;
-        }
-        self.listing.line(self.global.name().unwrap_or(label), sink);
-        self.label.printed = true;
-        if !self.label.dated {
-            self.note(Fault::HeaderNumber("modification time"));
-        }
     }
 
     fn body(&mut self, body: Body) {
