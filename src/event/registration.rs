@@ -61,12 +61,9 @@ impl Registration {
     }
 
     fn collect(&self, ready: Interest, into: &mut Vec<(Activation, EventId)>) {
-        let fires = |watcher: &&Watcher| {
-            !watcher.masked
-                && match watcher.direction {
-                    Direction::Read => ready.read,
-                    Direction::Write => ready.write,
-                }
+        let fires = |watcher: &&Watcher| match watcher.direction {
+            Direction::Read => ready.read,
+            Direction::Write => ready.write,
         };
         into.extend(
             self.watchers
@@ -191,7 +188,9 @@ impl Registrations {
                 None => self.stale = true,
                 Some(&fd) if report.ready.is_empty() => self.leave(fd),
                 // What else the socket has to say comes with the next report.
-                Some(&fd) if report.urgent && Poller::discard_urgent(fd) => {}
+                Some(&fd) if report.urgent && Poller::discard_urgent(fd) => {
+                    self.update_or_rebuild(fd);
+                }
                 Some(&fd) => self.collect(fd, report.ready, ready),
             }
         }
@@ -216,9 +215,10 @@ impl Registrations {
     fn collect(&mut self, fd: RawFd, ready: Interest, into: &mut Vec<(Activation, EventId)>) {
         let before = self.state(fd);
         self.update_or_rebuild(fd);
-        let after = self.state(fd);
-        if after == before && after != State::Absent {
-            self.by_descriptor[&fd].collect(ready, into);
+        if let Some(registration) = self.by_descriptor.get(&fd) {
+            if registration.state == before && before != State::Absent {
+                registration.collect(ready, into);
+            }
         }
     }
 
