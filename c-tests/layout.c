@@ -71,7 +71,7 @@ SAME(link_options_size, sizeof(amrelay_link_options), 64);
 SAME(stream_options_size, sizeof(amrelay_stream_options), 48);
 SAME(sink_options_size, sizeof(amrelay_sink_options), 56);
 SAME(index_result_size, sizeof(amrelay_index_result), 32);
-SAME(tee_options_size, sizeof(amrelay_tee_options), 64);
+SAME(tee_options_size, sizeof(amrelay_tee_options), 72);
 SAME(tee_result_size, sizeof(amrelay_tee_result), 104);
 #endif
 

@@ -313,6 +313,37 @@ static void an_index_command_reads_a_copy(void)
     free(text.data);
 }
 
+/* A host that waits for all its children takes the command's status before the tee can. */
+static void reap(void *arg, int64_t process_id)
+{
+    int *status = arg;
+    CHECK(waitpid((pid_t)process_id, status, 0) == (pid_t)process_id);
+}
+
+static void index_command_may_be_waited_for_by_the_host(void)
+{
+    int status = 0, in[2];
+    amrelay_tee_options options;
+    amrelay_tee_result result;
+    amrelay_tee *tee;
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    CHECK(pipe(in) == 0);
+    close(in[1]);
+    options = tee_options(AMRELAY_TEE_TAKE_INPUT, in[0], null);
+    options.index = AMRELAY_INDEX_COMMAND;
+    options.index_fd = null;
+    options.index_command = "exit 3";
+    options.index_started = reap;
+    options.arg = &status;
+    tee = start(&options);
+    result = wait_for(tee, 0);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 3);
+    CHECK(result.index_code == 0 && result.index_status == 0);
+    CHECK(strcmp(amrelay_tee_index_message(tee), "") == 0);
+    amrelay_tee_free(tee);
+    close(null);
+}
+
 static int use_own_tee(void *arg, const void *buf, size_t len)
 {
     struct receiver *receiver = arg;
@@ -459,6 +490,7 @@ int main(void)
         CASE(a_broken_output_ends_the_tee_and_raises_no_signal),
         CASE(a_damaged_archive_harms_only_the_index),
         CASE(an_index_command_reads_a_copy),
+        CASE(index_command_may_be_waited_for_by_the_host),
         CASE(free_waits_for_the_end),
         CASE(another_thread_may_wait),
         CASE(wrong_options_are_refused_and_nothing_is_taken),

@@ -527,7 +527,13 @@ typedef struct amrelay_tee_options {
      */
     int error_fd;
     /**
-     * Given to `write`.
+     * For `AMRELAY_INDEX_COMMAND`: is told the command's process id as soon as it runs, in the tee's thread. For a host
+     * that waits for any of its children: if it takes this one's status before the tee does, `index_status` is 0 and
+     * `index_code` leaves the status out of account. NULL: not wanted.
+     */
+    void (*index_started)(void *arg, int64_t process_id);
+    /**
+     * Given to `write` and `index_started`.
      */
     void *arg;
 } amrelay_tee_options;

@@ -89,6 +89,7 @@ fn a_broken_output_ends_the_tee_though_the_index_is_stuck() {
                     command: c"exec sleep 1000".into(),
                     output: index.into(),
                     errors: None,
+                    started: None,
                 },
             };
             let mut tee = start(config(input, output, index, method));

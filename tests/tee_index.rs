@@ -221,6 +221,7 @@ fn an_index_command_complains_to_the_given_descriptor() {
             command: c"cat; echo no such tape >&2".into(),
             output: output.into(),
             errors: Some(errors.into()),
+            started: None,
         };
         let outcome = through(pipe(), pipe(), b"a stream", command, index_reader, method);
         outcome.assert_data(b"a stream");
@@ -260,6 +261,7 @@ fn with_command(bytes: &[u8], command: &str, method: Method) -> Outcome {
         command: std::ffi::CString::new(command).unwrap(),
         output: output.into(),
         errors: None,
+        started: None,
     };
     through(pipe(), pipe(), bytes, command, index_reader, method)
 }

@@ -34,6 +34,7 @@ fn nothing_is_left_behind_and_no_sigpipe_gets_through() {
                 command: CString::new(command).unwrap(),
                 output: output.into(),
                 errors: None,
+                started: None,
             };
             let outcome = through(pipe(), pipe(), &archive, command, index_reader, method);
             outcome.assert_data(&archive);

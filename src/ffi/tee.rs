@@ -16,7 +16,7 @@ use super::link::check_code;
 use super::stats::{AMRELAY_METHOD_COPY, AMRELAY_METHOD_SPLICE, amrelay_stats};
 use crate::index::Outcome;
 use crate::sys::Descriptor;
-use crate::tee::{Callback, Config, Index, IndexEnd, Method, Output, Report, Tee, Way};
+use crate::tee::{Callback, Config, Index, IndexEnd, Method, Output, Report, Started, Tee, Way};
 
 /// Flag of a tee: compute the CRC-32C (Castagnoli) of the stream.
 pub const AMRELAY_TEE_CRC: u32 = 1;
@@ -81,7 +81,11 @@ pub struct amrelay_tee_options {
     pub index_command: *const c_char,
     /// For `AMRELAY_INDEX_COMMAND`: standard error of the command, lent; -1: the caller's own.
     pub error_fd: c_int,
-    /// Given to `write`.
+    /// For `AMRELAY_INDEX_COMMAND`: is told the command's process id as soon as it runs, in the tee's thread. For a host
+    /// that waits for any of its children: if it takes this one's status before the tee does, `index_status` is 0 and
+    /// `index_code` leaves the status out of account. NULL: not wanted.
+    pub index_started: Option<unsafe extern "C" fn(arg: *mut c_void, process_id: i64)>,
+    /// Given to `write` and `index_started`.
     pub arg: *mut c_void,
 }
 
@@ -319,6 +323,7 @@ impl Plan {
             AMRELAY_INDEX_COMMAND => Index::Command {
                 output: self.descriptor(fd, AMRELAY_TEE_TAKE_INDEX),
                 errors: (self.options.error_fd != -1).then(|| lend(self.options.error_fd)),
+                started: self.started(),
                 command: self.command,
             },
             _ => Index::None,
@@ -332,6 +337,16 @@ impl Plan {
         } else {
             lend(fd)
         }
+    }
+
+    fn started(&self) -> Option<Started> {
+        let started = self.options.index_started?;
+        let arg = Argument(self.options.arg);
+        Some(Box::new(move |process_id| {
+            let arg = &arg;
+            // SAFETY: the host gave function and argument for this.
+            unsafe { started(arg.0, process_id.into()) };
+        }))
     }
 
     fn writer(&self) -> Option<Callback> {

@@ -41,11 +41,17 @@ impl IndexSide {
                 command,
                 output,
                 errors,
+                started,
             } => match IndexCommand::start(&command, &output, errors.as_ref()) {
-                Ok((command, input)) => Self::Command {
-                    command,
-                    copy: Backlog::new(Outlet::new(input.into())),
-                },
+                Ok((command, input)) => {
+                    if let Some(started) = started {
+                        started(command.id());
+                    }
+                    Self::Command {
+                        command,
+                        copy: Backlog::new(Outlet::new(input.into())),
+                    }
+                }
                 Err(error) => Self::Ended(IndexEnd::Failed(error)),
             },
         }

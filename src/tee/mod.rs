@@ -85,8 +85,10 @@ impl fmt::Debug for Output {
     }
 }
 
+/// Is told the process id of an index command as soon as it runs; called in the tee's thread.
+pub type Started = Box<dyn FnOnce(u32) + Send>;
+
 /// What index to make of the stream.
-#[derive(Debug)]
 pub enum Index {
     /// None.
     None,
@@ -100,7 +102,25 @@ pub enum Index {
         output: Descriptor,
         /// The command's standard error; the host's if there is none.
         errors: Option<Descriptor>,
+        /// For a host that waits for its children itself, and might come before the tee.
+        started: Option<Started>,
     },
+}
+
+impl fmt::Debug for Index {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => out.write_str("None"),
+            Self::Tar(output) => out.debug_tuple("Tar").field(output).finish(),
+            Self::Command {
+                command, output, ..
+            } => out
+                .debug_struct("Command")
+                .field("command", command)
+                .field("output", output)
+                .finish_non_exhaustive(),
+        }
+    }
 }
 
 /// Which ways of moving the bytes are allowed.
