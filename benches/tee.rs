@@ -100,7 +100,7 @@ fn measure(
     }
     writing.join().unwrap();
     reading.join().unwrap();
-    (start.elapsed(), processor_time() - before)
+    (start.elapsed(), processor_time().saturating_sub(before))
 }
 
 fn tee_auto(input: OwnedFd, output: OwnedFd) {
@@ -169,9 +169,8 @@ fn pipe(size: usize) -> (OwnedFd, OwnedFd) {
 /// User and system time of this process and of its children that have ended.
 fn processor_time() -> Duration {
     let time = |time: libc::timeval| {
-        Duration::from_micros(
-            time.tv_sec.cast_unsigned() * 1_000_000 + time.tv_usec.cast_unsigned(),
-        )
+        let part = |value: i64| u64::try_from(value).unwrap();
+        Duration::from_secs(part(time.tv_sec)) + Duration::from_micros(part(time.tv_usec))
     };
     [libc::RUSAGE_SELF, libc::RUSAGE_CHILDREN]
         .map(|who| {
