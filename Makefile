@@ -3,7 +3,7 @@
 .PHONY: help amanda backup check clean
 
 help: ## show this list
-	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 
 amanda: ## get, patch, build and install a private Amanda (AMANDA_PREFIX, AMANDA_USER, AMANDA_TARBALL, AMRELAY)
 	scripts/amanda.sh
@@ -16,3 +16,5 @@ check: ## everything that must hold: format, lints, tests, real backups
 
 clean: ## remove all that was built
 	rm -rf build target 2>/dev/null || sudo rm -rf build target
+
+include mk/library.mk

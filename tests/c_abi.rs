@@ -2,93 +2,21 @@
 //!
 //! `make check-valgrind` (`AMRELAY_VALGRIND=1`) runs them under valgrind: no leak, no invalid access.
 
+mod c_support;
+
 use std::collections::BTreeSet;
-use std::env;
 use std::fs;
-use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::sync::OnceLock;
+use std::process::Command;
 
-const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-pedantic", "-Werror"];
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn compiler(variable: &str, otherwise: &str) -> Command {
-    let mut command = Command::new(env::var(variable).unwrap_or_else(|_| otherwise.into()));
-    command.current_dir(root()).arg("-Iinclude");
-    command
-}
-
-/// The shared library that cargo built along with this test.
-fn library() -> PathBuf {
-    let test = env::current_exe().expect("the path of this test");
-    test.parent().expect("a folder").join("libamrelay.so")
-}
-
-/// A folder with the names a linker and a loader look for.
-fn library_folder() -> &'static Path {
-    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    FOLDER.get_or_init(|| {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("c-abi");
-        fs::create_dir_all(&folder).expect("a folder");
-        for name in ["libamrelay.so", "libamrelay.so.0"] {
-            let link = folder.join(name);
-            let _ = fs::remove_file(&link);
-            symlink(library(), &link).expect("a link");
-        }
-        folder
-    })
-}
-
-fn succeed(command: &mut Command) -> Output {
-    let output = command
-        .output()
-        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    assert!(
-        output.status.success(),
-        "{command:?}: {}\n{}{}",
-        output.status,
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    output
-}
-
-fn run(name: &str) {
-    let folder = library_folder();
-    let program = folder.join(name);
-    succeed(
-        compiler("CC", "cc")
-            .args(["-std=c99", "-g", "-pthread"])
-            .args(WARNINGS)
-            .arg(format!("c-tests/{name}.c"))
-            .arg("-o")
-            .arg(&program)
-            .arg(format!("-L{}", folder.display()))
-            .arg(format!("-Wl,-rpath,{}", folder.display()))
-            .arg("-lamrelay"),
-    );
-    let mut command = if env::var_os("AMRELAY_VALGRIND").is_some() {
-        let mut command = Command::new("valgrind");
-        command.args(["--quiet", "--error-exitcode=99", "--leak-check=full"]);
-        command.args(["--show-leak-kinds=all", "--errors-for-leak-kinds=all"]);
-        command.arg(&program);
-        command
-    } else {
-        Command::new(&program)
-    };
-    succeed(command.current_dir(root()));
-}
+use c_support::{WARNINGS, compile, compiler, library, program, root, succeed};
 
 macro_rules! programs {
     ($($name:ident),* $(,)?) => {
         $(
             #[test]
             fn $name() {
-                run(stringify!($name));
+                let path = compile(concat!("c-tests/", stringify!($name), ".c"));
+                succeed(program(&path).current_dir(root()));
             }
         )*
 

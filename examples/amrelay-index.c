@@ -1,0 +1,160 @@
+/*
+ * amrelay-index: a tar archive on standard input, its index on standard output.
+ *
+ *     amrelay-index < archive.tar
+ *
+ * Prints what `LC_ALL=C tar -tf - | sed -e 's/^\.//'` prints. Ends with status 0; with 1 and a message
+ * if the archive is damaged or cut off; with 2 and a message if reading or writing failed.
+ *
+ * The contents of files do not pass through this program where the system can drop them: in a regular
+ * file they are seeked over, out of a pipe they are spliced to /dev/null.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <amrelay.h>
+
+enum { TROUBLE = 2, BUFFER_SIZE = 65536 };
+
+/* One splice(2) moves at most what the pipe holds; any large number will do. */
+#define SPLICE_SIZE ((uint64_t)1 << 30)
+
+/* Standard input, and how its bytes can be dropped unread. */
+struct input {
+    enum { BY_READING, BY_SEEKING, BY_SPLICING } skip;
+    off_t size;    /* of a regular file */
+    int sink;      /* /dev/null */
+};
+
+static void fail(const char *what, const char *why)
+{
+    fprintf(stderr, "amrelay-index: %s: %s\n", what, why);
+    exit(TROUBLE);
+}
+
+static void check(int code)
+{
+    if (code < 0)
+        fail("libamrelay", amrelay_error());
+}
+
+static void print_lines(void *arg, const void *buf, size_t len)
+{
+    (void)arg;
+    if (fwrite(buf, 1, len, stdout) != len)
+        fail("standard output", strerror(errno));
+}
+
+static struct input open_input(void)
+{
+    struct input input = {BY_READING, 0, -1};
+    struct stat status;
+    if (fstat(STDIN_FILENO, &status) != 0)
+        fail("standard input", strerror(errno));
+    if (S_ISREG(status.st_mode) && lseek(STDIN_FILENO, 0, SEEK_CUR) != -1) {
+        input.skip = BY_SEEKING;
+        input.size = status.st_size;
+    }
+#ifdef __linux__
+    if (S_ISFIFO(status.st_mode)) {
+        input.sink = open("/dev/null", O_WRONLY | O_CLOEXEC);
+        if (input.sink != -1)
+            input.skip = BY_SPLICING;
+    }
+#endif
+    return input;
+}
+
+/* Drops up to `most` bytes by seeking; never past the end, which a truncated archive has too early. */
+static uint64_t seek_over(const struct input *input, uint64_t most)
+{
+    off_t here = lseek(STDIN_FILENO, 0, SEEK_CUR);
+    uint64_t left = here < input->size ? (uint64_t)(input->size - here) : 0;
+    uint64_t count = most < left ? most : left;
+    if (here == -1 || lseek(STDIN_FILENO, (off_t)count, SEEK_CUR) == -1)
+        fail("standard input", strerror(errno));
+    return count;
+}
+
+#ifdef __linux__
+static uint64_t splice_away(struct input *input, uint64_t most)
+{
+    ssize_t count;
+    if (most > SPLICE_SIZE)
+        most = SPLICE_SIZE;
+    do
+        count = splice(STDIN_FILENO, NULL, input->sink, NULL, (size_t)most, SPLICE_F_MOVE);
+    while (count == -1 && errno == EINTR);
+    if (count == -1 && errno == EINVAL) {
+        input->skip = BY_READING;
+        return 0;
+    }
+    if (count == -1)
+        fail("standard input", strerror(errno));
+    return (uint64_t)count;
+}
+#endif
+
+/* Drops up to `most` bytes unread; 0 if there are none, or if they have to be read. */
+static uint64_t drop(struct input *input, uint64_t most)
+{
+    if (most == 0 || input->skip == BY_READING)
+        return 0;
+#ifdef __linux__
+    if (input->skip == BY_SPLICING)
+        return splice_away(input, most);
+#endif
+    return seek_over(input, most);
+}
+
+/* Reads the archive to its end. */
+static void read_archive(amrelay_index *index)
+{
+    static char buffer[BUFFER_SIZE];
+    struct input input = open_input();
+    for (;;) {
+        uint64_t dropped = drop(&input, amrelay_index_skippable(index));
+        ssize_t got;
+        if (dropped > 0) {
+            check(amrelay_index_skip(index, dropped));
+            continue;
+        }
+        got = read(STDIN_FILENO, buffer, sizeof buffer);
+        if (got == 0)
+            break;
+        if (got > 0)
+            check(amrelay_index_push(index, buffer, (size_t)got, print_lines, NULL));
+        else if (errno != EINTR)
+            fail("standard input", strerror(errno));
+    }
+    if (input.sink != -1)
+        close(input.sink);
+}
+
+int main(int argc, char **argv)
+{
+    amrelay_index *index = NULL;
+    amrelay_index_result result = {0};
+    (void)argv;
+    if (argc > 1) {
+        fputs("usage: amrelay-index < archive.tar\n", stderr);
+        return TROUBLE;
+    }
+    check(amrelay_index_new(&index));
+    read_archive(index);
+    result.size = sizeof result;
+    check(amrelay_index_finish(index, &result));
+    if (fflush(stdout) != 0)
+        fail("standard output", strerror(errno));
+    if (result.state == AMRELAY_INDEX_DAMAGED)
+        fprintf(stderr, "amrelay-index: %s\n", amrelay_index_message(index));
+    amrelay_index_free(index);
+    return result.state == AMRELAY_INDEX_DAMAGED ? 1 : 0;
+}

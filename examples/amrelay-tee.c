@@ -1,0 +1,117 @@
+/*
+ * amrelay-tee: passes standard input on to standard output and makes CRC and index of it.
+ *
+ *     tar --create --file=- . | amrelay-tee -i index.txt > backup.tar
+ *     dump -0f - /home | amrelay-tee -c 'restore -tf -' -i index.txt > backup.dump
+ *
+ *     -i FILE     write the index to FILE
+ *     -d NUMBER   write the index to the open descriptor of that number
+ *     -c COMMAND  have sh run COMMAND on a copy of the data to make the index; without it the data is a tar archive
+ *     -p          move the data the portable way, through a buffer
+ *
+ * CRC-32C, counts and times go to standard error. Ends with status 0; with 1 if not all data was passed on;
+ * with 2 if the options are wrong; with 3 if only the index is not complete.
+ */
+#define _POSIX_C_SOURCE 200809L
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <amrelay.h>
+
+enum { DATA_LOST = 1, WRONG_OPTIONS = 2, INDEX_INCOMPLETE = 3 };
+
+static void usage(void)
+{
+    fputs("usage: amrelay-tee [-p] [-i FILE | -d NUMBER] [-c COMMAND] < data > output\n", stderr);
+    exit(WRONG_OPTIONS);
+}
+
+static int open_index(const char *name)
+{
+    int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd == -1) {
+        fprintf(stderr, "amrelay-tee: %s: %s\n", name, strerror(errno));
+        exit(WRONG_OPTIONS);
+    }
+    return fd;
+}
+
+static int number(const char *text)
+{
+    char *end;
+    long value;
+    errno = 0;
+    value = strtol(text, &end, 10);
+    if (errno != 0 || end == text || *end != '\0' || value < 0 || value > 1 << 20)
+        usage();
+    return (int)value;
+}
+
+static amrelay_tee_options parse(int argc, char **argv)
+{
+    amrelay_tee_options options = {0};
+    int option;
+    options.size = sizeof options;
+    options.flags = AMRELAY_TEE_CRC | AMRELAY_TEE_TAKE_INPUT | AMRELAY_TEE_TAKE_OUTPUT | AMRELAY_TEE_TAKE_INDEX;
+    options.input_fd = STDIN_FILENO;
+    options.output_fd = STDOUT_FILENO;
+    options.index_fd = -1;
+    options.error_fd = -1;
+    while ((option = getopt(argc, argv, "c:d:i:p")) != -1) {
+        if (option == 'p')
+            options.flags |= AMRELAY_TEE_COPY;
+        else if (option == 'c')
+            options.index_command = optarg;
+        else if (option == 'i' && options.index_fd == -1)
+            options.index_fd = open_index(optarg);
+        else if (option == 'd' && options.index_fd == -1)
+            options.index_fd = number(optarg);
+        else
+            usage();
+    }
+    if (optind < argc || (options.index_command != NULL && options.index_fd == -1))
+        usage();
+    if (options.index_fd == -1)
+        options.index = AMRELAY_INDEX_NONE;
+    else
+        options.index = options.index_command == NULL ? AMRELAY_INDEX_TAR : AMRELAY_INDEX_COMMAND;
+    return options;
+}
+
+static void report(const amrelay_tee_result *result)
+{
+    const amrelay_stats *stats = &result->stats;
+    fprintf(stderr, "crc32c %08" PRIx32 "\nbytes %" PRIu64 "\nentries %" PRIu64 "\nmethod %s\n", result->crc32c,
+            result->bytes, result->entries, result->method == AMRELAY_METHOD_SPLICE ? "splice" : "copy");
+    fprintf(stderr, "seconds %.3f, waiting for the writer %.3f, the output %.3f, the index %.3f\n",
+            (double)stats->elapsed_ns / 1e9, (double)stats->writer_ns / 1e9, (double)stats->output_ns / 1e9,
+            (double)stats->index_ns / 1e9);
+}
+
+int main(int argc, char **argv)
+{
+    amrelay_tee_options options = parse(argc, argv);
+    amrelay_tee_result result = {0};
+    amrelay_tee *tee = NULL;
+    int status = 0;
+    if (amrelay_tee_start(&options, &tee) < 0) {
+        fprintf(stderr, "amrelay-tee: %s\n", amrelay_error());
+        return WRONG_OPTIONS;
+    }
+    result.size = sizeof result;
+    if (amrelay_tee_wait(tee, &result) < 0) {
+        fprintf(stderr, "amrelay-tee: %s\n", amrelay_error());
+        status = DATA_LOST;
+    } else if (result.index_code != 0) {
+        fprintf(stderr, "amrelay-tee: index: %s\n", amrelay_tee_index_message(tee));
+        status = INDEX_INCOMPLETE;
+    }
+    report(&result);
+    amrelay_tee_free(tee);
+    return status;
+}

@@ -1,0 +1,55 @@
+# The library: building it, installing it, C programs with it. It needs cargo, a C compiler and make, nothing else.
+
+PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+DESTDIR ?=
+CARGO ?= cargo
+INSTALL ?= install
+
+version := $(shell sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q}' Cargo.toml)
+# The number of the ABI: build.rs has it too.
+soname := libamrelay.so.0
+release := $(or $(CARGO_TARGET_DIR),target)/release
+native := $(release)/amrelay-native-libs
+c_flags := -std=c99 -O2 -Wall -Wextra -pedantic $(CFLAGS)
+
+.PHONY: library install examples header check-library check-valgrind
+
+# Without the rlib of a plain `cargo build`, which would keep the linker from optimizing across crates.
+library: ## build the shared and the static library
+	$(CARGO) rustc --locked --release --lib --crate-type cdylib,staticlib -- \
+		--print native-static-libs=$(abspath $(native))
+
+# What rustc reports, without libgcc_s: a C compiler adds it where it is needed, and it does not exist for -static.
+native_libs = $(filter-out -lgcc_s,$(shell cat $(native)))
+
+# A path below the prefix is written in terms of it, so that pkg-config can move the installation.
+below_prefix = $(patsubst $(PREFIX)/%,$${prefix}/%,$(1))
+
+install: library ## install library, header and pkg-config file (DESTDIR, PREFIX, LIBDIR, INCLUDEDIR)
+	$(INSTALL) -d "$(DESTDIR)$(INCLUDEDIR)" "$(DESTDIR)$(LIBDIR)/pkgconfig"
+	$(INSTALL) -m 644 include/amrelay.h "$(DESTDIR)$(INCLUDEDIR)/amrelay.h"
+	$(INSTALL) -m 644 $(release)/libamrelay.a "$(DESTDIR)$(LIBDIR)/libamrelay.a"
+	$(INSTALL) -m 755 $(release)/libamrelay.so "$(DESTDIR)$(LIBDIR)/libamrelay.so.$(version)"
+	ln -sf libamrelay.so.$(version) "$(DESTDIR)$(LIBDIR)/$(soname)"
+	ln -sf $(soname) "$(DESTDIR)$(LIBDIR)/libamrelay.so"
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@INCLUDEDIR@|$(call below_prefix,$(INCLUDEDIR))|' \
+		-e 's|@LIBDIR@|$(call below_prefix,$(LIBDIR))|' -e 's|@VERSION@|$(version)|' \
+		-e 's|@NATIVE@|$(native_libs)|' mk/amrelay.pc.in > "$(DESTDIR)$(LIBDIR)/pkgconfig/amrelay.pc"
+
+examples: library ## build the programs of examples/ into build/examples/
+	mkdir -p build/examples
+	for name in amrelay-index amrelay-tee; do \
+		$(CC) $(c_flags) -Iinclude examples/$$name.c -o build/examples/$$name \
+			$(release)/libamrelay.a $(native_libs) $(LDFLAGS) || exit; \
+	done
+
+header: ## write include/amrelay.h anew from src/ffi
+	AMRELAY_UPDATE_HEADER=1 $(CARGO) test --locked --quiet --test header
+
+check-library: ## everything that must hold for the library alone
+	scripts/check-library.sh
+
+check-valgrind: ## run the C tests under valgrind
+	AMRELAY_VALGRIND=1 $(CARGO) test --locked --quiet --test c_abi

@@ -1,0 +1,96 @@
+#!/bin/bash
+# Installs the library and builds a C program outside the tree with nothing but pkg-config, shared and static.
+set -euo pipefail
+. "$(dirname "$0")/lib/common.sh"
+
+place=$(mktemp -d)
+trap 'rm -rf "$place"' EXIT
+version=$(sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q}' "$repository/Cargo.toml")
+
+install_library() { make --no-print-directory --silent -C "$repository" install "$@"; }
+
+# expect_files FOLDER NAME...: these files and no others.
+expect_files() {
+    local folder=$1
+    shift
+    diff <(cd "$folder" && find . ! -type d -printf '%P\n' | sort) <(printf '%s\n' "$@" | sort) ||
+        die "other files were installed than expected"
+}
+
+check_files() {
+    install_library "DESTDIR=$place/stage" PREFIX=/usr LIBDIR=/usr/lib/somewhere
+    expect_files "$place/stage/usr" include/amrelay.h lib/somewhere/pkgconfig/amrelay.pc \
+        lib/somewhere/libamrelay.{a,so,so.0,"so.$version"}
+    [ "$(pkg "$place/stage/usr/lib/somewhere" --variable=libdir)" = /usr/lib/somewhere ] ||
+        die "the pkg-config file names DESTDIR, or another folder"
+}
+
+# pkg LIBDIR OPTION...: pkg-config as a user of that installation sees it.
+pkg() {
+    local libdir=$1
+    shift
+    env PKG_CONFIG_LIBDIR="$libdir/pkgconfig" pkg-config "$@" amrelay
+}
+
+check_library() {
+    local library=$1/libamrelay.so
+    readelf --dynamic "$library" | grep -q 'SONAME.*\[libamrelay\.so\.0\]' || die "the SONAME is not libamrelay.so.0"
+    diff <(nm -D --defined-only --format=posix "$library" | cut -d' ' -f1 | sort) "$repository/tests/symbols.txt" ||
+        die "other symbols are exported than tests/symbols.txt lists"
+}
+
+write_program() {
+    cat > "$place/program.c" <<'PROGRAM'
+#include <amrelay.h>
+#include <stdio.h>
+#include <string.h>
+
+static void tick(void *arg)
+{
+    amrelay_loop_quit(arg);
+}
+
+int main(void)
+{
+    amrelay_loop *loop;
+    amrelay_event event;
+    char version[32];
+    snprintf(version, sizeof version, "%d.%d.%d", AMRELAY_VERSION_MAJOR, AMRELAY_VERSION_MINOR, AMRELAY_VERSION_PATCH);
+    if (strcmp(version, amrelay_version()) != 0)
+        return 1;
+    if (amrelay_loop_new(&loop) != 0
+        || amrelay_event_create(loop, AMRELAY_EVENT_TIME, 0, tick, loop, &event) != 0
+        || amrelay_event_activate(loop, event) != 0 || amrelay_loop_run(loop) != 0)
+        return 2;
+    amrelay_loop_free(loop);
+    return 0;
+}
+PROGRAM
+}
+
+# build NAME shared|static COMPILER-OPTION...
+build() {
+    local name=$1 options=(--cflags --libs) flags
+    [ "$2" = shared ] || options+=(--static)
+    shift 2
+    read -ra flags < <(pkg "$libdir" "${options[@]}")
+    (cd "$place" && "${CC:-cc}" -Wall -Werror "$@" program.c -o "$name" "${flags[@]}")
+}
+
+check_files
+libdir=$place/installed/lib
+install_library DESTDIR= "PREFIX=$place/installed"
+check_library "$libdir"
+[ "$(pkg "$libdir" --modversion)" = "$version" ] || die "the pkg-config file has another version"
+write_program
+
+build shared shared
+env LD_LIBRARY_PATH="$libdir" "$place/shared" || die "the program does not run with the shared library"
+! "$place/shared" 2>/dev/null || die "the program did not need the shared library"
+
+build static static -static
+env -i "$place/static" || die "the statically linked program does not run"
+
+rm "$libdir"/libamrelay.so*
+build archive static
+env -i "$place/archive" || die "the program with the static library does not run"

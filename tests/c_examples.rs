@@ -1,0 +1,317 @@
+//! The programs of `examples/`, on archives of the system's tar.
+
+mod c_support;
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+
+use c_support::{compile, program};
+use tempfile::TempDir;
+
+/// An archive of the system's tar: many small files with awkward names, a big one, a sparse one, links.
+struct Archive {
+    folder: TempDir,
+    bytes: Vec<u8>,
+    listing: Vec<u8>,
+}
+
+impl Archive {
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("archive.tar")
+    }
+}
+
+fn archive() -> &'static Archive {
+    static ARCHIVE: OnceLock<Archive> = OnceLock::new();
+    ARCHIVE.get_or_init(|| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let tree = folder.path().join("tree");
+        make_tree(&tree);
+        let archive = folder.path().join("archive.tar");
+        let tar = Command::new("tar")
+            .args(["--create", "--sparse", "--file"])
+            .arg(&archive)
+            .arg("--directory")
+            .arg(&tree)
+            .arg(".")
+            .status();
+        assert!(tar.expect("tar").success());
+        let listing = Command::new("sh")
+            .arg("-c")
+            .arg("LC_ALL=C tar -tf - 2>/dev/null | sed -e 's/^\\.//'")
+            .stdin(File::open(&archive).expect("the archive"))
+            .output();
+        Archive {
+            bytes: fs::read(&archive).expect("the archive"),
+            listing: listing.expect("the listing").stdout,
+            folder,
+        }
+    })
+}
+
+fn make_tree(tree: &Path) {
+    fs::create_dir_all(tree.join("empty")).expect("a folder");
+    let long = "n".repeat(200);
+    let names = [
+        "plain",
+        "with space",
+        "new\nline",
+        "back\\slash",
+        "quote\"'",
+        "\u{e4}",
+        &long,
+    ];
+    for name in names {
+        for number in 0..50 {
+            fs::write(tree.join(format!("{name}{number}")), name).expect("a file");
+        }
+    }
+    fs::write(tree.join("big"), vec![0x5a; 5 << 20]).expect("a file");
+    let sparse = File::create(tree.join("sparse")).expect("a file");
+    sparse.write_all_at(b"end", 64 << 20).expect("a hole");
+    std::os::unix::fs::symlink("plain0", tree.join("symbolic")).expect("a link");
+    fs::hard_link(tree.join("plain0"), tree.join("hard")).expect("a link");
+}
+
+/// Compiled once, since a program that runs cannot be written.
+fn index_program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| compile("examples/amrelay-index.c"))
+}
+
+fn tee_program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| compile("examples/amrelay-tee.c"))
+}
+
+fn with_file(command: &mut Command, file: File) -> Output {
+    command.stdin(file).output().expect("the program runs")
+}
+
+/// Gives a program its input through a pipe, which it may leave early.
+fn with_pipe(command: &mut Command, input: &[u8]) -> Output {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program runs");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    std::thread::scope(|scope| {
+        scope.spawn(move || stdin.write_all(input));
+        child.wait_with_output().expect("the program ends")
+    })
+}
+
+/// Gives a program its input through a socket, which can be neither seeked nor spliced from.
+fn with_socket(command: &mut Command, input: &[u8]) -> Output {
+    let (mut ours, theirs) = std::os::unix::net::UnixStream::pair().expect("a socket");
+    command.stdin(std::os::fd::OwnedFd::from(theirs));
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().expect("the program runs");
+    // The command keeps the other end open otherwise, and the writer would not see it go.
+    command.stdin(Stdio::null());
+    std::thread::scope(|scope| {
+        scope.spawn(move || ours.write_all(input));
+        child.wait_with_output().expect("the program ends")
+    })
+}
+
+fn assert_listed(output: &Output) {
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(
+        output.stdout == archive().listing,
+        "the lines are not those of tar"
+    );
+    assert_eq!(output.stderr, b"");
+}
+
+#[test]
+fn index_of_a_file_a_pipe_and_a_socket_is_that_of_tar() {
+    let index = index_program();
+    let bytes = &archive().bytes;
+    assert!(archive().listing.len() > 10_000, "tar listed the tree");
+    assert_listed(&with_file(
+        &mut program(index),
+        File::open(archive().path()).expect("the archive"),
+    ));
+    assert_listed(&with_pipe(&mut program(index), bytes));
+    assert_listed(&with_socket(&mut program(index), bytes));
+}
+
+#[test]
+fn damaged_archives_give_status_1_and_a_message() {
+    let index = index_program();
+    let bytes = &archive().bytes;
+    let big = find(bytes, b"./big\0");
+    let cut = &bytes[..big + 1_000_000];
+    let path = archive().folder.path().join("cut.tar");
+    fs::write(&path, cut).expect("a file");
+    let file = File::open(&path).expect("the file");
+    for output in [
+        with_file(&mut program(index), file),
+        with_pipe(&mut program(index), cut),
+        with_socket(&mut program(index), cut),
+        with_pipe(&mut program(index), b""),
+        with_pipe(&mut program(index), &[b'x'; 100_000]),
+    ] {
+        assert_eq!(output.status.code(), Some(1));
+        let message = String::from_utf8(output.stderr).expect("text");
+        assert!(message.starts_with("amrelay-index: "), "{message}");
+        assert_eq!(message.lines().count(), 1, "{message}");
+        assert!(archive().listing.starts_with(&output.stdout));
+    }
+}
+
+#[test]
+fn bodies_are_not_read_where_they_can_be_dropped() {
+    let index = index_program();
+    let trace = archive().folder.path().join("sparse.tar");
+    // A member of 1 TiB, almost all of it a hole in the file: reading it would take minutes.
+    let header = header_of("huge", 1 << 40);
+    let file = File::create(&trace).expect("a file");
+    file.write_all_at(&header, 0).expect("the header");
+    let end = 512 + (1 << 40);
+    file.write_all_at(&header_of("after", 0), end)
+        .expect("a header");
+    file.set_len(end + 512 + 1024).expect("the end mark");
+    let output = with_file(&mut program(index), File::open(&trace).expect("the file"));
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert_eq!(output.stdout, b"huge\nafter\n");
+}
+
+/// A ustar header; the size in binary, as GNU tar writes large ones.
+fn header_of(name: &str, size: u64) -> [u8; 512] {
+    let mut header = [0; 512];
+    header[..name.len()].copy_from_slice(name.as_bytes());
+    header[100..108].copy_from_slice(b"0000644\0");
+    for field in [108, 116] {
+        header[field..field + 8].copy_from_slice(b"0000000\0");
+    }
+    header[124] = 0x80;
+    header[128..136].copy_from_slice(&size.to_be_bytes());
+    header[136..148].copy_from_slice(b"00000000000\0");
+    header[148..156].copy_from_slice(b"        ");
+    header[156] = b'0';
+    header[257..265].copy_from_slice(b"ustar  \0");
+    let sum: u32 = header.iter().map(|&byte| u32::from(byte)).sum();
+    header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    header
+}
+
+fn find(bytes: &[u8], wanted: &[u8]) -> usize {
+    let mut windows = bytes.windows(wanted.len());
+    windows
+        .position(|window| window == wanted)
+        .expect("it is there")
+}
+
+#[test]
+fn tee_passes_on_every_byte_and_tells_crc_and_counts() {
+    let tee = tee_program();
+    let index = archive().folder.path().join("index");
+    let lines = archive()
+        .listing
+        .iter()
+        .filter(|&&byte| byte == b'\n')
+        .count();
+    let crc = crc::Crc::<u32>::new(&crc::CRC_32_ISCSI).checksum(&archive().bytes);
+    for way in [None, Some("-p")] {
+        let mut command = program(tee);
+        command.args(way).arg("-i").arg(&index);
+        let output = with_pipe(&mut command, &archive().bytes);
+        let told = String::from_utf8(output.stderr).expect("text");
+        assert_eq!(output.status.code(), Some(0), "{told}");
+        assert!(output.stdout == archive().bytes, "the data was changed");
+        assert!(fs::read(&index).expect("the index") == archive().listing);
+        for line in [
+            format!("crc32c {crc:08x}"),
+            format!("bytes {}", archive().bytes.len()),
+            format!("entries {lines}"),
+        ] {
+            assert!(
+                told.lines().any(|other| other == line),
+                "no '{line}' in: {told}"
+            );
+        }
+        if way.is_some() {
+            assert!(told.contains("method copy\n"), "{told}");
+        }
+    }
+}
+
+#[test]
+fn tee_writes_the_index_to_a_descriptor_and_lets_a_command_make_it() {
+    let tee = tee_program();
+    let mut shell = Command::new("sh");
+    let folder = archive().folder.path();
+    shell.arg("-c").arg("\"$0\" -d 3 3>by-tar >data && \"$0\" -c 'tar -tf - | tail -n 1' -d 3 3>by-command >data <archive.tar");
+    shell.arg(tee).current_dir(folder);
+    let output = with_pipe(&mut shell, &archive().bytes);
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(fs::read(folder.join("by-tar")).expect("the index") == archive().listing);
+    assert!(fs::read(folder.join("data")).expect("the data") == archive().bytes);
+    let mut last = String::new();
+    let mut by_command = File::open(folder.join("by-command")).expect("the index");
+    by_command.read_to_string(&mut last).expect("text");
+    let listing = String::from_utf8_lossy(&archive().listing).into_owned();
+    let expected = listing.lines().last().expect("a line");
+    assert_eq!(last, format!(".{expected}\n"));
+}
+
+#[test]
+fn tee_tells_a_damaged_index_from_lost_data() {
+    let tee = tee_program();
+    let index = archive().folder.path().join("damaged");
+    let output = with_pipe(program(tee).arg("-i").arg(&index), b"no archive");
+    assert_eq!(
+        (output.status.code(), &*output.stdout),
+        (Some(3), &b"no archive"[..])
+    );
+    let full = File::options()
+        .write(true)
+        .open("/dev/full")
+        .expect("/dev/full");
+    let mut child = program(tee)
+        .stdin(Stdio::piped())
+        .stdout(full)
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program runs");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    stdin.write_all(b"some bytes").expect("a pipe takes them");
+    drop(stdin);
+    let output = child.wait_with_output().expect("the program ends");
+    let told = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("No space left on device"), "{told}");
+    for wrong in [
+        &["-x"][..],
+        &["-c", "cat"],
+        &["-d", "-1"],
+        &["-d", "3x"],
+        &["file"],
+    ] {
+        let output = with_pipe(program(tee).args(wrong), b"");
+        assert_eq!(output.status.code(), Some(2), "{wrong:?}");
+    }
+}
