@@ -457,3 +457,60 @@ fn decimal_maps_and_their_faults() {
     }
     assert_probed(archives);
 }
+
+#[test]
+fn star_needs_both_times() {
+    // An `S` header of the star class has a table of entries; of the ustar class it is a plain one.
+    let mut archives = Vec::new();
+    for (at, byte) in [
+        (475, b'x'),
+        (476, b'8'),
+        (487, 0),
+        (488, b' '),
+        (499, b'0'),
+        (300, b'u'),
+    ] {
+        let mut header = Header::new(Magic::Star, b'S', b"sparse", 0);
+        header
+            .put(355, &[1])
+            .put(356, b"00000000000\x0000000000001\0")
+            .put(452, b"00000000001\0");
+        for entry in 1..4 {
+            header.put(356 + 24 * entry, b"00000000000\x0000000000001\0");
+        }
+        header.put(at, &[byte]);
+        archives.push(header.seal());
+    }
+    assert_probed(archives);
+}
+
+#[test]
+fn maps_in_global_records_are_built_last_record_first() {
+    let room = |count: &'static [u8]| record(b"GNU.sparse.numblocks", count);
+    let entry = || record(b"GNU.sparse.numbytes", b"1");
+    let map = || record(b"GNU.sparse.map", b"0,1,2,1");
+    let archives = [
+        vec![entry(), map(), room(b"2")],
+        vec![entry(), map(), room(b"3")],
+        vec![room(b"3"), map(), entry()],
+        vec![entry(), entry(), room(b"1")],
+        vec![map(), entry(), room(b"2")],
+        vec![entry(), room(b"2"), map(), room(b"1")],
+    ];
+    let archives = archives.map(|records| {
+        let global = member(Magic::Ustar, b'g', b"", &records.concat());
+        let extended = member(
+            Magic::Ustar,
+            b'x',
+            b"",
+            &record(b"GNU.sparse.realsize", b"1024"),
+        );
+        [
+            global,
+            extended,
+            Header::new(Magic::Ustar, b'0', b"sparse", 512).seal(),
+        ]
+        .concat()
+    });
+    assert_probed(archives.to_vec());
+}

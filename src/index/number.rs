@@ -222,6 +222,7 @@ mod tests {
         assert_eq!(size(b"-B          "), None);
         assert_eq!(size(b"+"), Some(0));
         assert_eq!(size(b"+//////////f"), None);
+        assert_eq!(size(b"+QAAAAAAAAAA"), None);
     }
 
     #[test]
