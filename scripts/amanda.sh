@@ -60,7 +60,8 @@ set_configure_options() {
         --without-rest-server --disable-s3-device --disable-dvdrw-device
         --disable-manpage-build --disable-nls --disable-static
     )
-    environment=("KRB5_SPOTS=$work/krb5")
+    # Amanda 3.5 mixes char ** and const char **, which GCC 14 takes for an error.
+    environment=("KRB5_SPOTS=$work/krb5" "CFLAGS=-g -O2 -Wno-error=incompatible-pointer-types")
     case $AMRELAY in
         yes)
             options+=(--with-amrelay)

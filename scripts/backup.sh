@@ -10,31 +10,30 @@
 #   PROGRAM   what reads the data: GNUTAR (default), amgtar (an application) or DUMP (file systems of its own in loop devices)
 #   COMPRESS  none (default) or client
 #   ENCRYPT   none (default) or client
+#   SERVER    private (default) or debian: Debian's unpatched amanda-server asks for the dumps
 #   FILES     how many small files (default 20000)
 #   MEGABYTES how much data in big files (default 1000)
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
-: "${AUTH:=bsdtcp}" "${PROGRAM:=GNUTAR}" "${COMPRESS:=none}" "${ENCRYPT:=none}" "${FILES:=20000}" "${MEGABYTES:=1000}"
+: "${AUTH:=bsdtcp}" "${PROGRAM:=GNUTAR}" "${COMPRESS:=none}" "${ENCRYPT:=none}" "${SERVER:=private}" "${FILES:=20000}" "${MEGABYTES:=1000}"
 
 if [ "${1-}" != --inside ]; then
     "$repository/scripts/packages.sh" backup
     "$repository/scripts/amanda.sh"
     "$repository/scripts/tools.sh" openbsd-inetd openssh-server
+    [ "$SERVER" = private ] || "$repository/scripts/tools.sh" amanda-common amanda-server amanda-client
     mkdir -p "$build/run"
-    export AUTH PROGRAM COMPRESS ENCRYPT FILES MEGABYTES
-    handed_on+=(AUTH PROGRAM COMPRESS ENCRYPT FILES MEGABYTES)
+    export AUTH PROGRAM COMPRESS ENCRYPT SERVER FILES MEGABYTES
+    handed_on+=(AUTH PROGRAM COMPRESS ENCRYPT SERVER FILES MEGABYTES)
     as_root "$repository/scripts/sandbox.sh" --private-path "$repository/scripts/backup.sh" --inside
     exit
 fi
 
-run=$build/run/$variant-$AUTH-$PROGRAM-$COMPRESS-$ENCRYPT
+run=$build/run/$variant-$AUTH-$PROGRAM-$COMPRESS-$ENCRYPT-$SERVER
 data=$run/data
 names=(many big)
-# Used by the parts below.
-# shellcheck disable=SC2034
-server_programs=$AMANDA_PREFIX/sbin
 failures=0
-for part in config network data dump verify restore table; do
+for part in server config network data dump verify restore table; do
     # shellcheck source=/dev/null
     . "$repository/scripts/lib/$part.sh"
 done
@@ -73,8 +72,11 @@ for name in "${names[@]}"; do add_disk "$name" "$data/$name"; done
 start_network
 
 dump_and_verify 0
-say "Recovering level 0 over the network"
-recover big "$run/logs/tree-big-0"
+# amrecover would ask amandad for the index, and so the private Amanda's server.
+if [ "$SERVER" = private ]; then
+    say "Recovering level 0 over the network"
+    recover big "$run/logs/tree-big-0"
+fi
 
 say "Changing the data"
 change_many "$data/many"

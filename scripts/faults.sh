@@ -1,8 +1,9 @@
 #!/bin/bash
 # faults.sh [FAULT...]: what a real Amanda makes of a backup that goes wrong. The faults, all of them unless some are named:
 #   dies, fails, garbage  tar is killed half-way, ends with status 2 half-way, writes what is no archive
-#   server                the server's dumper goes away in the middle
+#   server                the server goes away in the middle
 #   terminated            sendbackup gets SIGTERM in the middle
+#   index                 the reader of the index goes away when its pipe is full
 #
 # Each must be reported as upstream's Amanda reports it (the patterns were taken from it), and must leave no process and no
 # shared memory. Upstream itself leaves both, for five minutes, when the server or sendbackup is gone.
@@ -10,7 +11,7 @@
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 : "${AUTH:=bsdtcp}" "${LIMIT:=60}"
-faults=(none dies fails garbage server terminated)
+faults=(none dies fails garbage server terminated index)
 
 if [ "${1-}" != --inside ]; then
     "$repository/scripts/packages.sh" backup
@@ -25,13 +26,13 @@ if [ "${1-}" != --inside ]; then
 fi
 
 # shellcheck disable=SC2034 # used by the parts below
-PROGRAM=GNUTAR COMPRESS=none ENCRYPT=none
+SERVER=private PROGRAM=GNUTAR COMPRESS=none ENCRYPT=none
 run=$build/run/$variant-faults-$AUTH
 data=$run/data
-# shellcheck disable=SC2034 # used by the parts below
-server_programs=$AMANDA_PREFIX/sbin
 failures=0
-for part in config network data dump verify; do
+# Set by the part that chooses the server.
+server_state=
+for part in server config network data dump verify; do
     # shellcheck source=/dev/null
     . "$repository/scripts/lib/$part.sh"
 done
@@ -52,9 +53,9 @@ no_shared_memory() { [ -z "$(find /dev/shm -mindepth 1)" ]; }
 # start_dump NAME TAR: starts a dump whose tar behaves as TAR says.
 start_dump() {
     echo "$2" >/run/amrelay/fault
-    rm -f /run/amrelay/started /run/amrelay/descriptors "$run"/var/log/log.2*
+    rm -f /run/amrelay/started /run/amrelay/descriptors "$server_state"/log/log.2*
     force_level 0
-    as_amanda timeout --kill-after=5 "$LIMIT" amdump daily >"$run/logs/$1.out" 2>&1 &
+    as_server timeout --kill-after=5 "$LIMIT" amdump daily >"$run/logs/$1.out" 2>&1 &
     dump_pid=$!
 }
 
@@ -74,6 +75,10 @@ expect() {
         right "$1: $(grep -E "$2" "$log" | head -n 1)"
     fi
     cp "$log" "$run/logs/$1.log"
+    expect_nothing_left "$1"
+}
+
+expect_nothing_left() {
     cp /run/amrelay/descriptors "$run/logs/$1.descriptors"
     # Upstream's sendbackup leaves tar two pipes that are not tar's.
     [ "$AMRELAY" != yes ] || [ "$(cut -d ' ' -f 1 /run/amrelay/descriptors | sort -n | paste -sd ' ')" = '0 1 2' ] ||
@@ -82,16 +87,27 @@ expect() {
     wait_until no_shared_memory || wrong "$1: left in shared memory: $(find /dev/shm -type f | wc -l) files"
 }
 
-# interrupt NAME SIGNAL PROCESS PATTERN: in the middle of a dump, PROCESS gets SIGNAL.
-interrupt() {
+# Starts a dump that takes half a minute, and waits until data flows.
+start_slow_dump() {
     start_dump "$1" slow
-    if wait_until started; then
-        # The sandbox holds no processes but ours; the oldest sendbackup is the one amandad started.
-        pgrep --oldest -x "$3" | xargs kill -"$2"
-    else
-        wrong "$1: the dump did not start"
-    fi
-    expect "$1" "$4"
+    wait_until started || wrong "$1: the dump did not start"
+}
+
+# Every process of the server is killed: the client sees its connections close, and has nobody to report to.
+server_goes_away() {
+    start_slow_dump server
+    # The sandbox holds no processes but ours.
+    ps -e -o pid=,comm= | gawk '$2 ~ /^(amdump|driver|planner|dumper|chunker|taper)$/ { print $1 }' | xargs kill -KILL
+    wait $dump_pid || :
+    expect_nothing_left server
+    right "server: the client ended"
+}
+
+# The oldest sendbackup is the one amandad started.
+terminate_sendbackup() {
+    start_slow_dump terminated
+    pgrep --oldest -x sendbackup | xargs kill -TERM
+    expect terminated '^FAIL dumper localhost many '
 }
 
 try_fault() {
@@ -100,10 +116,59 @@ try_fault() {
         dies) start_dump dies dies && expect dies '^FAIL dumper localhost many .*tar got signal 9' ;;
         fails) start_dump fails fails && expect fails '^FAIL dumper localhost many .*tar returned 2' ;;
         garbage) start_dump garbage garbage && expect garbage '^SUCCESS dumper localhost many ' ;;
-        server) interrupt server KILL dumper '^FAIL (driver|dumper) localhost many ' ;;
-        terminated) interrupt terminated TERM sendbackup '^FAIL dumper localhost many ' ;;
+        server) server_goes_away ;;
+        terminated) terminate_sendbackup ;;
+        index) abandon_index ;;
         *) die "no such fault: $1" ;;
     esac
+}
+
+# sendbackup as amandad runs it, with a reader of the index that leaves when the pipe is full. The dump must be whole.
+abandon_index() {
+    local work=$run/tmp/index stream readers=()
+    mkdir -p "$work"
+    echo none >/run/amrelay/fault
+    for stream in data index; do mkfifo "$work/$stream"; done
+    cat "$work/data" >"$work/image" &
+    readers+=($!)
+    # 0x541B is Linux's FIONREAD; the kernel's pipe holds 64 KiB.
+    perl -e 'open(F, "<", shift); do { select(undef, undef, undef, 0.02); $n = pack("i", 0); ioctl(F, 0x541B, $n) }
+        until unpack("i", $n) >= 61440' "$work/index" &
+    readers+=($!)
+    write_request >"$work/request"
+    as_server timeout --kill-after=5 "$LIMIT" "$AMANDA_PREFIX/libexec/amanda/sendbackup" amandad bsdtcp \
+        <"$work/request" >"$work/reply" 2>"$work/errors" 150>"$work/data" 152>"$work/messages" 154>"$work/index" \
+        156>"$work/state" || right "index: sendbackup ended with status $?"
+    wait "${readers[@]}"
+    if ! grep -q '^sendbackup: end' "$work/messages"; then
+        wrong "index: sendbackup did not come to its end"
+        cat "$work/messages" "$work/errors"
+    elif ! tar -df "$work/image" -C "$data/many" >"$run/logs/index.differences" 2>&1; then
+        wrong "index: the dump is not whole"
+        head -n 5 "$run/logs/index.differences"
+    elif ! grep -q '^? ' "$work/messages"; then
+        wrong "index: no message tells of the failed index"
+    else
+        right "index: the dump is whole; the message: $(grep '^? ' "$work/messages" | paste -sd ';')"
+    fi
+    expect_nothing_left index
+}
+
+# What amandad hands to sendbackup. The features are those of this Amanda.
+write_request() {
+    cat <<END
+OPTIONS features=ffffffff9efefbfffffffffffffff3fffbf79f00;maxdumps=1;hostname=localhost;config=daily;
+<dle>
+  <program>GNUTAR</program>
+  <disk>many</disk>
+  <diskdevice>$data/many</diskdevice>
+  <level>0</level>
+  <auth>bsdtcp</auth>
+  <record>NO</record>
+  <index>YES</index>
+  <datapath>AMANDA</datapath>
+</dle>
+END
 }
 
 # A tar that does as it is told; the true one is still there under another name.
@@ -120,6 +185,9 @@ shift
 prepare_run
 make_many "$data/many" 300
 write_random "$data/many/big" 32
+# An index of more than a pipe holds.
+mkdir "$data/many/names"
+(cd "$data/many/names" && touch "$(printf 'forty bytes of a name %.0s' 1 2)"{1..3000})
 add_disk many "$data/many"
 replace_tar
 trap 'stop_network' EXIT

@@ -7,12 +7,13 @@ set -euo pipefail
 
 tools=$build/tools
 
+# Ownership and set-uid bits need root to be unpacked; lib/server.sh does that from the kept files.
 for package; do
     [ ! -e "$tools/$package.done" ] || continue
-    say "Unpacking Debian's $package into ${tools#"$repository"/}"
-    mkdir -p "$tools" "$cache/packages"
-    rm -f "$cache/packages/${package}"_*.deb
-    (cd "$cache/packages" && logged "$build/logs/download-$package.log" apt-get download "$package")
-    dpkg-deb --extract "$cache/packages/${package}"_*.deb "$tools"
+    say "Fetching and unpacking Debian's $package into ${tools#"$repository"/}"
+    mkdir -p "$tools/packages"
+    rm -f "$tools/packages/${package}"_*.deb
+    (cd "$tools/packages" && logged "$build/logs/download-$package.log" apt-get download "$package")
+    dpkg-deb --extract "$tools/packages/${package}"_*.deb "$tools"
     touch "$tools/$package.done"
 done

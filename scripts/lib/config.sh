@@ -2,8 +2,8 @@
 # The configuration of the private Amanda: server, client, who may do what.
 
 # A run's own folders take the place of the installation's, so that runs share nothing but programs.
-#   $run/etc    configuration            $run/debug  debug files
-#   $run/var    state, index, tapes      $run/logs   what this run's commands print
+#   $run/etc  the client's configuration    $run/debug   debug files
+#   $run/var  the client's state            $run/logs    what this run's commands print
 prepare_run() {
     local folder
     rm -rf "$run"
@@ -12,10 +12,11 @@ prepare_run() {
         mkdir -p "$run/$folder" "$AMANDA_PREFIX/$folder"
         mount --bind "$run/$folder" "$AMANDA_PREFIX/$folder"
     done
-    mkdir -p "$run"/etc/amanda/daily "$run"/var/{holding,tapes,index,info,log,gnutar-lists}
-    write_server_config >"$run/etc/amanda/daily/amanda.conf"
+    mkdir -p "$run/etc/amanda" "$run/var/gnutar-lists"
+    choose_server
+    write_server_config >"$server_config/amanda.conf"
     write_client_config >"$run/etc/amanda/amanda-client.conf"
-    : >"$run/etc/amanda/daily/disklist"
+    : >"$server_config/disklist"
     touch "$run/var/amandates"
     # Nothing but the tar and the ports Amanda was configured with.
     echo "tcp_port_range=880,1010" >"$run/etc/amanda-security.conf"
@@ -30,7 +31,7 @@ write_server_config() {
 org "loopback"
 $(common_settings)
 mailto ""
-dumpuser "$AMANDA_USER"
+dumpuser "$server_user"
 inparallel 4
 dumporder "ssss"
 dumpcycle 30
@@ -41,11 +42,11 @@ netusage 10 Gbps
 etimeout 120
 dtimeout 120
 ctimeout 30
-infofile "$AMANDA_PREFIX/var/info"
-logdir "$AMANDA_PREFIX/var/log"
-indexdir "$AMANDA_PREFIX/var/index"
+infofile "$server_state/info"
+logdir "$server_state/log"
+indexdir "$server_state/index"
 define changer vtapes {
-    tpchanger "chg-disk:$AMANDA_PREFIX/var/tapes"
+    tpchanger "chg-disk:$server_state/tapes"
     property "num-slot" "8"
     property "auto-create-slot" "yes"
 }
@@ -57,7 +58,7 @@ define tapetype disk {
     length 200 gbytes
 }
 holdingdisk holding {
-    directory "$AMANDA_PREFIX/var/holding"
+    directory "$server_state/holding"
     use -100 mbytes
 }
 define application-tool amgtar {
@@ -113,10 +114,10 @@ END
 write_permissions() {
     local home
     home=$(getent passwd "$AMANDA_USER" | cut -d : -f 6)
-    printf 'localhost %s\n' "$AMANDA_USER amdump" "root amindexd amidxtaped" >"$home/.amandahosts"
+    printf 'localhost %s\n' "$server_user amdump" "root amindexd amidxtaped" >"$home/.amandahosts"
     chown "$AMANDA_USER:$AMANDA_USER" "$home/.amandahosts"
     chmod 600 "$home/.amandahosts"
 }
 
 # add_disk NAME DIRECTORY: a disk list entry.
-add_disk() { echo "localhost $1 $2 loopback" >>"$run/etc/amanda/daily/disklist"; }
+add_disk() { echo "localhost $1 $2 loopback" >>"$server_config/disklist"; }

@@ -1,11 +1,11 @@
 # shellcheck shell=bash disable=SC2154
 # One run of the server, with a watch on the client's processes.
 
-# as_amanda COMMAND...: as Amanda's user, in its home, with nothing of root's environment.
-as_amanda() {
+# as_server COMMAND...: as the server's user, in its home, with nothing of root's environment.
+as_server() {
     local home
-    home=$(getent passwd "$AMANDA_USER" | cut -d : -f 6)
-    (cd "$home" && setpriv --reuid "$AMANDA_USER" --regid "$AMANDA_USER" --init-groups env -i "HOME=$home" LC_ALL=C \
+    home=$(getent passwd "$server_user" | cut -d : -f 6)
+    (cd "$home" && setpriv --reuid "$server_user" --regid "$server_user" --init-groups env -i "HOME=$home" LC_ALL=C \
         "PATH=$server_programs:/usr/bin:/bin" "$@")
 }
 
@@ -15,7 +15,7 @@ dump() {
     local watcher log status=0
     perl "$repository/scripts/lib/watch-processes.pl" "$run/logs/processes-$1" &
     watcher=$!
-    as_amanda amdump daily >"$run/logs/amdump-$1.out" 2>&1 || status=$?
+    as_server amdump daily >"$run/logs/amdump-$1.out" 2>&1 || status=$?
     kill $watcher
     wait $watcher || :
     if [ $status -ne 0 ]; then
@@ -31,7 +31,7 @@ dump() {
 
 # Log files are named by the time of the run; the log of the newest run sorts last.
 newest_log() {
-    local logs=("$run"/var/log/log.2*)
+    local logs=("$server_state"/log/log.2*)
     [ ! -f "${logs[-1]}" ] || echo "${logs[-1]}"
 }
 
@@ -39,5 +39,5 @@ newest_log() {
 force_level() {
     local option=force
     [ "$1" -eq 0 ] || option=force-level-1
-    as_amanda amadmin daily $option localhost >>"$run/logs/amadmin.out"
+    as_server amadmin daily $option localhost >>"$run/logs/amadmin.out"
 }

@@ -11,7 +11,7 @@ right() { printf '  %s\n' "$*"; }
 fetch_image() {
     mkdir -p "$run/images"
     # amfetchdump checks the checksums of tape, header and log on its way.
-    as_amanda amfetchdump -a -p daily localhost "$1" "$(cat "$run/logs/stamp-$2")" "$2" \
+    as_server amfetchdump -a -p daily localhost "$1" "$(cat "$run/logs/stamp-$2")" "$2" \
         >"$run/images/$1.$2" 2>"$run/logs/amfetchdump-$1-$2.out" || {
         cat "$run/logs/amfetchdump-$1-$2.out"
         die "amfetchdump could not read level $2 of $1"
@@ -21,7 +21,7 @@ fetch_image() {
 # The index of one dump as the server keeps it. It is sorted only when somebody asks for it.
 server_index() {
     local base
-    base=$run/var/index/localhost/$1/$(cat "$run/logs/stamp-$2")_$2
+    base=$server_state/index/localhost/$1/$(cat "$run/logs/stamp-$2")_$2
     if [ -f "$base-unsorted.gz" ]; then
         gzip -dc "$base-unsorted.gz" | LC_ALL=C sort
     else
