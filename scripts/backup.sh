@@ -18,11 +18,8 @@ set -euo pipefail
 : "${AUTH:=bsdtcp}" "${PROGRAM:=GNUTAR}" "${COMPRESS:=none}" "${ENCRYPT:=none}" "${SERVER:=private}" "${FILES:=20000}" "${MEGABYTES:=1000}"
 
 if [ "${1-}" != --inside ]; then
-    "$repository/scripts/packages.sh" backup
-    "$repository/scripts/amanda.sh"
-    "$repository/scripts/tools.sh" openbsd-inetd openssh-server
+    build_for_backup openbsd-inetd openssh-server
     [ "$SERVER" = private ] || "$repository/scripts/tools.sh" amanda-common amanda-server amanda-client
-    mkdir -p "$build/run"
     export AUTH PROGRAM COMPRESS ENCRYPT SERVER FILES MEGABYTES
     handed_on+=(AUTH PROGRAM COMPRESS ENCRYPT SERVER FILES MEGABYTES)
     as_root "$repository/scripts/sandbox.sh" --private-path "$repository/scripts/backup.sh" --inside

@@ -11,11 +11,44 @@ step() {
     "$@"
 }
 
-# A short backup: enough files and bytes for several pipe buffers, not for a measurement.
-short_backup() { env FILES=300 MEGABYTES=8 "$@" scripts/backup.sh; }
+# Real backups with enough files and bytes to fill every pipe several times, not to be measured. Each line is what one of them
+# differs in from the first.
+backups() {
+    printf '%s\n' AUTH=bsdtcp AUTH=bsd AUTH=bsdudp AUTH=local AUTH=ssh AUTH=ssl COMPRESS=client ENCRYPT=client \
+        PROGRAM=amgtar SERVER=debian
+    if [ -e /dev/loop-control ]; then
+        echo PROGRAM=DUMP
+    else
+        say "No loop devices here: backups with dump(8) are not checked" >&2
+    fi
+}
 
-scripts/packages.sh check
-step "Shell scripts" shellcheck -x scripts/*.sh scripts/lib/*.sh .ci/run
-for auth in bsdtcp bsd bsdudp local ssh ssl; do
-    step "Backup over $auth" short_backup AUTH=$auth
-done
+# short_backup SETTING: its output is kept, and shown if it fails.
+short_backup() {
+    local log=$build/logs/check-$1.log
+    if env BUILT=yes FILES=300 MEGABYTES=8 "$1" scripts/backup.sh >"$log" 2>&1; then
+        say "Backup with $1: $(grep -c '^  ' "$log") checks passed"
+    else
+        cat "$log"
+        say "Backup with $1 FAILED"
+        return 1
+    fi
+}
+export -f short_backup say
+export build
+
+# Each runs in a sandbox of its own, so that several can run at once.
+short_backups() {
+    scripts/tools.sh openbsd-inetd openssh-server amanda-common amanda-server amanda-client
+    # The variables belong to the shells that xargs starts.
+    # shellcheck disable=SC2016
+    backups | xargs -P "$(nproc)" -I '{}' bash -c 'short_backup "$1"' short_backup '{}'
+}
+
+step "Packages" scripts/packages.sh check
+step "Shell scripts" shellcheck -x scripts/*.sh scripts/lib/*.sh scripts/lib/faulty-tar .ci/run
+step "The library" scripts/check-library.sh
+step "Amanda" scripts/amanda.sh
+step "Short backups" short_backups
+step "Faults" env BUILT=yes scripts/faults.sh
+say "All checks passed"

@@ -14,10 +14,7 @@ set -euo pipefail
 faults=(none dies fails garbage server terminated index)
 
 if [ "${1-}" != --inside ]; then
-    "$repository/scripts/packages.sh" backup
-    "$repository/scripts/amanda.sh"
-    "$repository/scripts/tools.sh" openbsd-inetd openssh-server
-    mkdir -p "$build/run"
+    build_for_backup openbsd-inetd openssh-server
     export AUTH LIMIT
     handed_on+=(AUTH LIMIT)
     [ $# -gt 0 ] || set -- "${faults[@]}"

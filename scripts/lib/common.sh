@@ -7,12 +7,13 @@
 #   AMANDA_PREFIX  where that Amanda is installed; each kind has its own default under build/
 #   AMANDA_USER    the user Amanda runs as; it need not exist on this machine
 #   AMANDA_TARBALL the source, if it is at hand
+#   BUILT          yes: packages and Amanda are known to be in place (for a caller who runs several scripts at once)
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 build=$repository/build
 cache=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/amrelay
 
-: "${AMRELAY:=yes}" "${AMANDA_USER:=amandabackup}" "${AMANDA_TARBALL:=}"
+: "${AMRELAY:=yes}" "${AMANDA_USER:=amandabackup}" "${AMANDA_TARBALL:=}" "${BUILT:=no}"
 
 say() { printf '==> %s\n' "$*"; }
 die() {
@@ -57,4 +58,13 @@ logged() {
         printf '%s: error: "%s" ended with status %s; all of its output: %s\n' "${0##*/}" "$*" "$status" "$file" >&2
     fi
     return "$status"
+}
+
+# build_for_backup TOOL...: all that a backup needs on this machine.
+build_for_backup() {
+    mkdir -p "$build/run"
+    [ "$BUILT" = yes ] && return
+    "$repository/scripts/packages.sh" backup
+    "$repository/scripts/amanda.sh"
+    "$repository/scripts/tools.sh" "$@"
 }
