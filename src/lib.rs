@@ -1,4 +1,60 @@
-//! The data path of an Amanda backup client.
+//! The data path of an Amanda backup client: event loop, relay, tee and file index in one library with a C ABI.
+//!
+//! On a client, `sendbackup` runs the program that makes the backup, and `amandad` carries its output to the server.
+//! Both can use this library in place of processes, threads and copies of their own. The way of the data:
+//!
+//! ```text
+//!  tar --create                            writes the archive to a pipe
+//!      │ pipe
+//!      ▼
+//!  sendbackup   tee ─────► index ──┐       one thread: passes every byte on, computes the CRC-32C,
+//!      │ pipe                      │ pipe  lists the names in the archive
+//!      ▼                           ▼
+//!  amandad      stream DATA   stream INDEX   stream MESG …
+//!                   └──────────────┼──────────────┘
+//!                                link ◄────── control packets
+//!                                  │       one event loop: never blocks, shares the connection fairly
+//!                                  ▼ network
+//!  server
+//! ```
+//!
+//! On a restore the bytes come the other way: network → sink → pipe → tar.
+//!
+//! # The rooms
+//!
+//! Calls go one way: from `ffi` to the others, from `tee` and `relay` to what they stand on, and into `sys` last.
+//!
+//! | room | holds | stands on |
+//! |---|---|---|
+//! | [`tee`] | passing a stream on while CRC and index are made of it | `index`, `sys` |
+//! | [`index`] | the tar reader, and commands that make an index | `sys`, for commands |
+//! | [`relay`] | links, streams, sinks; frames and fair scheduling | `event`, `sys` |
+//! | [`event`] | the event loop: descriptors, timers, wait events | `sys` |
+//! | [`stats`] | what a stage of the way waited for | |
+//! | [`sys`] | every system call | the system |
+//! | [`ffi`] | the C ABI, `include/amrelay.h` | all of them |
+//!
+//! A C program uses `include/amrelay.h`; a Rust program may use the rooms themselves.
+//!
+//! # Words
+//!
+//! The same ones everywhere: in the code, in the header, and in log lines.
+//!
+//! - **source**: a descriptor that bytes are read from, mostly the reading end of a pipe that a backup program fills.
+//! - **link**: the writing side of one network connection, whatever is carried over it.
+//! - **stream**: one source on its way into a link, from its first byte to its end.
+//! - **frame**: what a stream is cut into where several share a connection: 4 bytes length, 4 bytes handle, both
+//!   big-endian, then the bytes. Length 0 ends the stream. Amanda's source calls it a token (`common-src/security-util.c`).
+//! - **handle**: the number of a stream in its frames. (What the pointers of the C ABI lead to is called so as well.)
+//! - **sink**: a descriptor that bytes from the network are written to, and the queue before it.
+//! - **high-water mark**, **low-water mark**: when more bytes than the one are queued in a sink, the connection is to
+//!   pause; when no more than the other are left, it may go on.
+//! - **tee**: what passes a stream on unchanged and looks at a copy of it.
+//! - **index**: the list of the names in a backup, one quoted line each, that the server keeps for browsing.
+//! - **entry**: one line of the index.
+//! - **turn**: one round of the event loop: descriptors, deferred events, timers.
+//! - **lent**, **taken**: a descriptor that stays the host's, and one the library closes.
+//! - **host**: the program that uses the library.
 
 pub mod event;
 pub mod ffi;

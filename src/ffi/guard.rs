@@ -9,6 +9,9 @@ use std::thread;
 
 use super::error::{AMRELAY_E_PANIC, Failure};
 
+#[cfg(not(panic = "unwind"))]
+compile_error!("the C ABI reports panics as AMRELAY_E_PANIC: build with panic = \"unwind\"");
+
 /// How the library's own threads begin their names.
 const THREAD_PREFIX: &str = "amrelay";
 
@@ -75,6 +78,7 @@ fn text_of(payload: &(dyn Any + Send)) -> String {
 #[cfg(test)]
 mod tests {
     use std::ffi::CStr;
+    use std::process::Command;
 
     use super::*;
     use crate::ffi::error::amrelay_error;
@@ -89,6 +93,19 @@ mod tests {
         assert_eq!(text, c"f: attempt to divide by zero");
         assert_eq!(guard("f", || Ok(3)), 3, "the next call is not affected");
         assert_eq!(DEPTH.get(), 0);
+    }
+
+    /// Runs the test above in a process whose standard error can be looked at.
+    #[test]
+    fn a_panic_prints_nothing() {
+        let test = "ffi::guard::tests::a_panic_becomes_a_code_and_a_text";
+        let output = Command::new(std::env::current_exe().expect("the path of this test"))
+            .args(["--exact", test, "--nocapture"])
+            .output()
+            .expect("the test can be run");
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert!(told.contains("1 passed"), "{told}");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "");
     }
 
     #[test]
