@@ -86,6 +86,7 @@ for name in "${names[@]}"; do restore_levels "$name" "$run/logs/tree-$name-1"; d
 stop_network
 verify_debug_files
 verify_nothing_left
+for name in "${names[@]}"; do print_index "$name" 0; done
 print_table
 [ "$failures" -eq 0 ] || die "$failures checks failed; see ${run#"$repository"/}"
 say "Everything agrees"
