@@ -109,7 +109,7 @@ fn random_link(event_loop: &EventLoop, host: &Rc<Host>, seal: bool, closed: &Cou
             },
         }),
     );
-    options.on_closed = closed.callback();
+    options.on_closed = Some(closed.callback());
     Link::new(event_loop, options).unwrap()
 }
 
@@ -138,7 +138,7 @@ fn carry(seed: u64, seal: bool) {
     let closed = Count::default();
     let link = random_link(&event_loop, &host, seal, &closed);
     let codes = Codes::default();
-    let seen = Rc::new(RefCell::new(Vec::new()));
+    let tapped = Rc::new(RefCell::new(Vec::new()));
     let mut expected = BTreeMap::new();
     let mut streams: Vec<Stream> = Vec::new();
     for (handle, length) in (0_u32..).zip([0, 1, 50_000, 400_000, 65_536]) {
@@ -149,9 +149,9 @@ fn carry(seed: u64, seal: bool) {
             &codes,
         );
         if handle == 3 {
-            let seen = Rc::clone(&seen);
+            let tapped = Rc::clone(&tapped);
             options.tap = Some(Rc::new(move |bytes: &[u8]| {
-                seen.borrow_mut().extend_from_slice(bytes)
+                tapped.borrow_mut().extend_from_slice(bytes);
             }));
         }
         streams.push(link.start(options).unwrap());
@@ -174,7 +174,7 @@ fn carry(seed: u64, seal: bool) {
     }
     assert!(ended_streams(&frames) == expected);
     assert!(
-        *seen.borrow() == data(3, 400_000),
+        *tapped.borrow() == data(3, 400_000),
         "the tap sees the bytes as they were"
     );
 }
@@ -225,7 +225,7 @@ fn codes_of(callbacks: Callbacks) -> (Vec<i32>, Vec<i32>) {
     let (writing, _peer) = connection(Wire::SocketPair);
     let (errors, codes) = (Codes::default(), Codes::default());
     let mut options = link_options(writing, LinkKind::Callback(callbacks));
-    options.on_error = errors.callback();
+    options.on_error = Some(errors.callback());
     let link = Link::new(&event_loop, options).unwrap();
     let _stream = start(&link, filled_pipe(65536, b"data"), 1, false, &codes);
     event_loop.turns(false).unwrap();

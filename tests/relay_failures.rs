@@ -111,8 +111,8 @@ fn a_reader_that_goes_ends_every_stream_once_and_their_writers_too() {
             let raw = matches!(kind, LinkKind::Raw);
             let (errors, closed) = (Codes::default(), Count::default());
             let mut options = link_options(writing, kind);
-            options.on_error = errors.callback();
-            options.on_closed = closed.callback();
+            options.on_error = Some(errors.callback());
+            options.on_closed = Some(closed.callback());
             let link = Link::new(&event_loop, options).unwrap();
             let all: Vec<(Stream, Codes, _)> = (0..if raw { 1 } else { 4 })
                 .map(|handle| {
@@ -182,8 +182,8 @@ fn stop_in_mid_frame(wire: Wire, close_link: bool) -> Vec<Frame> {
     let (writing, reading) = connection(wire);
     let mut options = link_options(writing, LinkKind::Framed);
     let (errors, closed, codes) = (Codes::default(), Count::default(), Codes::default());
-    options.on_error = errors.callback();
-    options.on_closed = closed.callback();
+    options.on_error = Some(errors.callback());
+    options.on_closed = Some(closed.callback());
     let link = Link::new(&event_loop, options).unwrap();
     let stream = start(
         &link,
@@ -246,7 +246,7 @@ fn a_closed_link_writes_on_after_the_host_has_closed_its_descriptor() {
             descriptor,
             kind: LinkKind::Framed,
             on_error: None,
-            on_closed: closed.callback(),
+            on_closed: Some(closed.callback()),
         };
         let link = Link::new(&event_loop, options).unwrap();
         link.send(1, &bytes).unwrap();
@@ -265,7 +265,7 @@ fn a_link_with_nothing_queued_closes_at_once() {
     let (writing, reading) = connection(Wire::SocketPair);
     let closed = Count::default();
     let mut options = link_options(writing, LinkKind::Framed);
-    options.on_closed = closed.callback();
+    options.on_closed = Some(closed.callback());
     Link::new(&event_loop, options).unwrap().close();
     assert_eq!(closed.get(), 1);
     assert_eq!(
@@ -281,8 +281,8 @@ fn a_reader_that_goes_while_a_closed_link_writes_on_is_reported() {
     let (writing, reading) = connection(Wire::SocketPair);
     let (errors, closed) = (Codes::default(), Count::default());
     let mut options = link_options(writing, LinkKind::Framed);
-    options.on_error = errors.callback();
-    options.on_closed = closed.callback();
+    options.on_error = Some(errors.callback());
+    options.on_closed = Some(closed.callback());
     let link = Link::new(&event_loop, options).unwrap();
     link.send(1, &data(1, 3_000_000)).unwrap();
     link.close();
@@ -299,7 +299,7 @@ fn bytes_that_another_reader_steals_fail_the_link_instead_of_its_framing() {
     let errors = Codes::default();
     let codes = Codes::default();
     let mut options = link_options(writing, LinkKind::Framed);
-    options.on_error = errors.callback();
+    options.on_error = Some(errors.callback());
     let link = Link::new(&event_loop, options).unwrap();
     let source = filled_pipe(1 << 20, &data(1, 1 << 20));
     let mut thief = File::from(source.try_clone().unwrap());

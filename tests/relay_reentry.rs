@@ -105,10 +105,10 @@ impl World {
         if handle % 4 == 1 {
             let world = world.clone();
             options.tap = Some(Rc::new(move |_: &[u8]| {
-                world.upgrade().unwrap().reach(Place::Tap)
+                world.upgrade().unwrap().reach(Place::Tap);
             }));
         }
-        let told = self.ends.callback().unwrap();
+        let told = self.ends.callback();
         options.on_end = Some(Rc::new(move |code| {
             told(code);
             world.upgrade().unwrap().reach(Place::End);
@@ -119,8 +119,8 @@ impl World {
     fn run(self: &Rc<Self>, kind: LinkKind, wire: Wire) {
         let (writing, reading) = connection(wire);
         let mut options = link_options(writing, kind);
-        options.on_closed = self.closed.callback();
-        let (world, told) = (Rc::downgrade(self), self.errors.callback().unwrap());
+        options.on_closed = Some(self.closed.callback());
+        let (world, told) = (Rc::downgrade(self), self.errors.callback());
         options.on_error = Some(Rc::new(move |code| {
             told(code);
             world.upgrade().unwrap().reach(Place::Error);
@@ -226,8 +226,8 @@ fn a_failing_link_may_be_treated_as_the_host_likes() {
             let (writing, reading) = connection(Wire::SocketPair);
             drop(reading);
             let mut options = link_options(writing, LinkKind::Framed);
-            options.on_closed = world.closed.callback();
-            let (held, told) = (Rc::downgrade(&world), world.errors.callback().unwrap());
+            options.on_closed = Some(world.closed.callback());
+            let (held, told) = (Rc::downgrade(&world), world.errors.callback());
             options.on_error = Some(Rc::new(move |code| {
                 told(code);
                 held.upgrade().unwrap().reach(Place::Error);

@@ -33,8 +33,8 @@ fn sink(size: usize) -> Fixture {
         descriptor: Descriptor::from(writing),
         high_water: HIGH,
         low_water: LOW,
-        on_resume: resumed.callback(),
-        on_end: codes.callback(),
+        on_resume: Some(resumed.callback()),
+        on_end: Some(codes.callback()),
     };
     Fixture {
         sink: Sink::new(&event_loop, options).unwrap(),
@@ -159,7 +159,7 @@ fn a_lent_descriptor_stays_open() {
         high_water: 0,
         low_water: 0,
         on_resume: None,
-        on_end: codes.callback(),
+        on_end: Some(codes.callback()),
     };
     let sink = Sink::new(&event_loop, options).unwrap();
     sink.push(b"one").unwrap();
@@ -181,7 +181,7 @@ fn a_push_beyond_the_bound_is_refused_whole() {
     assert!(fixture.sink.push(&bytes[..HIGH]).is_ok());
     let queued = fixture.sink.queued_bytes();
     assert!(matches!(
-        fixture.sink.push(&bytes[..MAX_FRAME + HIGH - queued + 1]),
+        fixture.sink.push(&bytes[queued..]),
         Err(Error::Limit(_))
     ));
     assert_eq!(fixture.sink.queued_bytes(), queued);
@@ -231,19 +231,19 @@ fn callbacks_may_free_the_sink_and_push_to_it() {
             high_water: HIGH,
             low_water: LOW,
             on_resume: Some(Rc::new(on_resume)),
-            on_end: codes.callback(),
+            on_end: Some(codes.callback()),
         };
         let sink = Sink::new(&event_loop, options).unwrap();
         assert!(sink.push(&data(1, 200_000)).unwrap());
         *held.borrow_mut() = Some(sink);
         let receiver = read_in_thread(reading, 4096);
         event_loop.turns(false).unwrap();
-        let received = receiver.join().unwrap();
+        let arrived = receiver.join().unwrap();
         if free {
-            assert!(received.len() >= 200_000 - LOW && received.len() <= 200_000);
+            assert!(arrived.len() >= 200_000 - LOW && arrived.len() <= 200_000);
             assert_eq!(codes.get(), []);
         } else {
-            assert!(received.ends_with(b"the end") && received.len() == 200_007);
+            assert!(arrived.ends_with(b"the end") && arrived.len() == 200_007);
             assert_eq!(codes.get(), [0]);
         }
     }

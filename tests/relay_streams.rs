@@ -129,11 +129,11 @@ fn method_of(wire: Wire, kind: LinkKind, bulk: bool, tapped: bool) -> Method {
     let stream = link.start(options).unwrap();
     event_loop.turns(false).unwrap();
     drop(link);
-    let received = receiver.join().unwrap();
+    let arrived = receiver.join().unwrap();
     if framed {
-        assert!(ended_streams(&frames_of(&received))[&1] == bytes);
+        assert!(ended_streams(&frames_of(&arrived))[&1] == bytes);
     } else {
-        assert!(received == bytes);
+        assert!(arrived == bytes);
     }
     stream.method()
 }

@@ -6,13 +6,14 @@ use std::os::fd::{AsFd, BorrowedFd};
 use super::error::code_of;
 use crate::sys::{Descriptor, pipe, socket};
 
-/// The largest payload of a bulk stream's frame; large frames are what makes splicing worth while.
-pub(super) const BULK_FRAME: usize = 256 * 1024;
+/// The largest payload that is spliced; large frames are what makes splicing worth while.
+const SPLICED_FRAME: usize = 256 * 1024;
+/// The largest payload of a bulk stream that is copied: four times as much costs the same and four times the memory
+/// (benches/relay.rs).
+const COPIED_FRAME: usize = 64 * 1024;
 /// The largest payload of any other stream's frame, Amanda's `NETWORK_BLOCK_BYTES`: short, so that the frame in flight
 /// is soon over.
-pub(super) const SMALL_FRAME: usize = 32 * 1024;
-/// The largest payload of a frame on a callback link, which is encrypted as a whole.
-pub(super) const CALLBACK_FRAME: usize = 64 * 1024;
+const SMALL_FRAME: usize = 32 * 1024;
 /// A bulk stream's pipe is enlarged to this, where the system allows.
 const BULK_PIPE: usize = 1024 * 1024;
 /// Splicing out of a smaller pipe is slower than copying.
@@ -39,23 +40,19 @@ pub(super) enum Loaded {
 #[derive(Debug)]
 pub(super) struct Source {
     descriptor: Descriptor,
+    /// The largest payload that is copied.
     frame: usize,
     splices: bool,
 }
 
 impl Source {
     /// Puts the descriptor in non-blocking mode. `may_splice`: neither its stream nor its link needs to see the bytes.
-    pub(super) fn new(
-        descriptor: Descriptor,
-        bulk: bool,
-        largest: usize,
-        may_splice: bool,
-    ) -> io::Result<Self> {
+    pub(super) fn new(descriptor: Descriptor, bulk: bool, may_splice: bool) -> io::Result<Self> {
         let fd = descriptor.as_fd();
         pipe::set_nonblocking(fd, true)?;
         let wanted = if bulk && may_splice { BULK_PIPE } else { 0 };
         let capacity = pipe::enlarge(fd, wanted);
-        let frame = largest.min(if bulk { BULK_FRAME } else { SMALL_FRAME });
+        let frame = if bulk { COPIED_FRAME } else { SMALL_FRAME };
         Ok(Self {
             // A pipe never gives more than it holds, so that a larger buffer would be waste.
             frame: if capacity > 0 {
@@ -76,7 +73,9 @@ impl Source {
     pub(super) fn load(&self, buffer: &mut Vec<u8>, room: usize, may_splice: bool) -> Loaded {
         if may_splice && self.splices {
             match pipe::readable_bytes(self.fd()) {
-                Ok(ready) if ready >= MIN_SPLICE => return Loaded::InPipe(ready.min(BULK_FRAME)),
+                Ok(ready) if ready >= MIN_SPLICE => {
+                    return Loaded::InPipe(ready.min(SPLICED_FRAME));
+                }
                 Ok(_) => {}
                 Err(error) => return Loaded::Failed(code_of(&error)),
             }

@@ -10,7 +10,7 @@ use super::callback::{CodeCallback, TapCallback};
 use super::error::Result;
 use super::link::{self, LinkKind};
 use super::schedule::Key;
-use super::source::{BULK_FRAME, CALLBACK_FRAME, Loaded, Source};
+use super::source::{Loaded, Source};
 use crate::event::{EventId, EventKind, EventLoop};
 use crate::stats::{Meter, Stats, Wait};
 use crate::sys::Descriptor;
@@ -97,15 +97,12 @@ impl fmt::Debug for Core {
 
 /// Starts a stream on an open link.
 pub(super) fn start(link: &Rc<link::Core>, options: StreamOptions) -> Result<Stream> {
-    let callback_link = matches!(link.kind, LinkKind::Callback(_));
-    let largest = if callback_link {
-        CALLBACK_FRAME
-    } else {
-        BULK_FRAME
-    };
     let fd = options.descriptor.as_raw_fd();
-    let may_splice = !callback_link && options.tap.is_none();
-    let source = Source::new(options.descriptor, options.bulk, largest, may_splice)?;
+    // A connection that has refused a splice before gains nothing from a larger pipe.
+    let may_splice = link.state.borrow().splices
+        && !matches!(link.kind, LinkKind::Callback(_))
+        && options.tap.is_none();
+    let source = Source::new(options.descriptor, options.bulk, may_splice)?;
     let key = link.reserve(options.bulk)?;
     let core = Rc::new_cyclic(|weak: &Weak<Core>| {
         let weak = Weak::clone(weak);

@@ -178,9 +178,9 @@ pub(crate) fn ended_streams(frames: &[Frame]) -> BTreeMap<u32, Vec<u8>> {
 pub(crate) struct Codes(Rc<RefCell<Vec<i32>>>);
 
 impl Codes {
-    pub(crate) fn callback(&self) -> Option<Rc<dyn Fn(i32)>> {
+    pub(crate) fn callback(&self) -> Rc<dyn Fn(i32)> {
         let codes = self.clone();
-        Some(Rc::new(move |code| codes.0.borrow_mut().push(code)))
+        Rc::new(move |code| codes.0.borrow_mut().push(code))
     }
 
     pub(crate) fn get(&self) -> Vec<i32> {
@@ -193,9 +193,9 @@ impl Codes {
 pub(crate) struct Count(Rc<Cell<usize>>);
 
 impl Count {
-    pub(crate) fn callback(&self) -> Option<Rc<dyn Fn()>> {
+    pub(crate) fn callback(&self) -> Rc<dyn Fn()> {
         let count = self.clone();
-        Some(Rc::new(move || count.0.set(count.0.get() + 1)))
+        Rc::new(move || count.0.set(count.0.get() + 1))
     }
 
     pub(crate) fn get(&self) -> usize {
@@ -223,7 +223,7 @@ pub(crate) fn stream_options(fd: OwnedFd, handle: u32, bulk: bool, codes: &Codes
         handle,
         bulk,
         tap: None,
-        on_end: codes.callback(),
+        on_end: Some(codes.callback()),
     }
 }
 
