@@ -1,6 +1,8 @@
 /* The event loop. */
 #include "check.h"
 
+#include <sys/resource.h>
+
 /* What a callback does is told by its argument. */
 struct probe {
     amrelay_loop *loop;
@@ -238,6 +240,20 @@ static void events_without_a_callback_work(void)
     amrelay_loop_free(loop);
 }
 
+static void a_loop_that_gets_no_descriptor_is_not_made(void)
+{
+    struct rlimit limit, none;
+    amrelay_loop *loop = NULL;
+    CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    none = limit;
+    none.rlim_cur = 0;
+    CHECK(setrlimit(RLIMIT_NOFILE, &none) == 0);
+    CHECK_CODE(amrelay_loop_new(&loop), -EMFILE);
+    CHECK(loop == NULL);
+    CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+    amrelay_loop_free(new_loop());
+}
+
 static void wrong_arguments_are_refused(void)
 {
     amrelay_loop *loop = new_loop();
@@ -342,6 +358,7 @@ int main(void)
         CASE(a_callback_may_free_the_loop),
         CASE(a_descriptor_may_be_closed_before_its_event_is_released),
         CASE(events_without_a_callback_work),
+        CASE(a_loop_that_gets_no_descriptor_is_not_made),
         CASE(wrong_arguments_are_refused),
         CASE(an_event_on_a_closed_descriptor_is_not_activated),
         CASE(unknown_events_are_refused),

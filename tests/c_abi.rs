@@ -33,7 +33,9 @@ macro_rules! programs {
     };
 }
 
-programs!(event, index, layout, link, sink, stream, tee, version);
+programs!(
+    event, index, layout, link, no_thread, sink, stream, tee, version
+);
 
 #[test]
 fn header_is_c99_and_cxx() {
