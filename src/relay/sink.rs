@@ -115,13 +115,17 @@ impl Sink {
         self.core.queue(rest)
     }
 
-    /// Has what is queued written, then the sink ends: `on_end` is called with 0.
+    /// Has what is queued written, then the sink ends: `on_end` is called with 0. If nothing is queued, the descriptor is
+    /// dropped before this returns: the reader sees the end even if the loop does not turn for a while.
     ///
     /// # Errors
     /// [`Error::State`] when called before; [`Error::System`] when writing has failed.
     pub fn finish(&self) -> Result<()> {
         self.core.check_writable()?;
-        self.core.state.borrow_mut().finishing = true;
+        let mut state = self.core.state.borrow_mut();
+        state.finishing = true;
+        let descriptor = state.descriptor.take_if(|_| state.queue.is_empty());
+        drop((state, descriptor));
         self.core.report()
     }
 
