@@ -960,7 +960,8 @@ int amrelay_sink_push(struct amrelay_sink *sink,
 /**
  * Says that nothing more will be pushed: what is queued is written while the loop turns, then `on_end` is called.
  *
- * Ownership: nothing changes hands; the sink is still to be freed.
+ * Ownership: nothing changes hands; the sink is still to be freed. A taken descriptor is closed as soon as all is
+ * written, before this returns if nothing is queued.
  *
  * NULL: `sink` NULL is refused.
  *

@@ -124,7 +124,8 @@ impl Sink {
         self.core.check_writable()?;
         let mut state = self.core.state.borrow_mut();
         state.finishing = true;
-        let descriptor = state.descriptor.take_if(|_| state.queue.is_empty());
+        let all_written = state.queue.is_empty();
+        let descriptor = state.descriptor.take_if(|_| all_written);
         drop((state, descriptor));
         self.core.report()
     }
