@@ -92,6 +92,9 @@ shift
 umask 022
 hostname localhost
 ip link set lo up
+# Amanda may look names up with AI_ADDRCONFIG, which finds nothing where there are only addresses of the loopback network.
+# This one is for documentation (RFC 5737).
+ip address add 192.0.2.1/32 dev lo
 mount -t tmpfs -o mode=755 tmpfs /run
 mount -t tmpfs -o mode=1777 tmpfs /dev/shm
 mkdir $inside /run/lock

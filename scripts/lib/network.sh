@@ -68,7 +68,7 @@ make_certificates() {
 
 stop_network() {
     [ -n "$daemon_pid" ] || return 0
-    kill "$daemon_pid"
+    kill "$daemon_pid" 2>/dev/null || :
     wait "$daemon_pid" || :
     daemon_pid=''
 }

@@ -33,9 +33,6 @@ install_debian_server() {
     done
     mount -t overlay -o "lowerdir=$unpacked/usr:/usr" overlay /usr ||
         die "cannot lay Debian's amanda-server over /usr (no overlayfs here?)"
-    # Amanda 3.5.1 looks names up with AI_ADDRCONFIG, which finds nothing where there are only addresses of the loopback
-    # network. This one is for documentation (RFC 5737); it stays on the sandbox's loopback interface.
-    ip address add 192.0.2.1/32 dev lo
     mkdir -p /etc/amanda "$run/debug-debian"
     echo 'tcp_port_range=1,65535' >/etc/amanda-security.conf
     mount -t tmpfs -o mode=755 tmpfs /var/log
