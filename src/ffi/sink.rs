@@ -1,9 +1,6 @@
 //! Sinks, as C sees them.
 
-use std::cell::RefCell;
 use std::ffi::{c_int, c_void};
-use std::os::fd::OwnedFd;
-use std::rc::Rc;
 
 use libc::size_t;
 
@@ -14,7 +11,7 @@ use super::handle::{Handle, Marks, check_out, enter, publish, retire};
 use super::layout::{self, Layout};
 use super::link::{code_callback, notification};
 use super::stats::{AMRELAY_METHOD_COPY, amrelay_stats};
-use crate::relay::{CodeCallback, Sink, SinkOptions};
+use crate::relay::{Sink, SinkOptions};
 
 /// Flag of a sink: the descriptor is the sink's, which closes it when it ends or is freed.
 pub const AMRELAY_SINK_TAKE: u32 = 1;
@@ -23,12 +20,7 @@ pub const AMRELAY_SINK_TAKE: u32 = 1;
 pub struct amrelay_sink {
     marks: Marks,
     sink: Sink,
-    /// Closed with the handle, unless the end of the sink came first.
-    _taken: Taken,
 }
-
-/// The descriptor the library was given: it must not be closed if the sink cannot be made.
-type Taken = Rc<RefCell<Option<OwnedFd>>>;
 
 impl Handle for amrelay_sink {
     const NAME: &'static str = "sink";
@@ -90,16 +82,14 @@ pub unsafe extern "C" fn amrelay_sink_new(
         enter("amrelay_sink_new", r#loop, |handle| {
             let options = layout::read(options)?;
             check_out(out)?;
-            let taken = Taken::default();
-            let sink = Sink::new(handle.events(), options.translate(&taken)?)?;
+            let sink = Sink::new(handle.events(), options.translate()?)?;
             if options.flags & AMRELAY_SINK_TAKE != 0 {
-                taken.replace(Some(descriptor::take(options.fd)));
+                sink.adopt(descriptor::take(options.fd));
             }
             publish(
                 amrelay_sink {
                     marks: Marks::this_thread(),
                     sink,
-                    _taken: taken,
                 },
                 out,
             );
@@ -199,25 +189,14 @@ pub unsafe extern "C" fn amrelay_sink_free(sink: *mut amrelay_sink) {
 }
 
 impl amrelay_sink_options {
-    fn translate(&self, taken: &Taken) -> Result<SinkOptions, Failure> {
+    fn translate(&self) -> Result<SinkOptions, Failure> {
         layout::check_flags(self.flags, AMRELAY_SINK_TAKE)?;
         Ok(SinkOptions {
             descriptor: descriptor::lend(self.fd, "fd")?,
             high_water: self.high_water,
             low_water: self.low_water,
             on_resume: notification(self.on_resume, self.arg),
-            on_end: Some(self.on_end(Rc::clone(taken))),
-        })
-    }
-
-    /// Closes what was taken, then tells the host.
-    fn on_end(&self, taken: Taken) -> CodeCallback {
-        let on_end = code_callback(self.on_end, self.arg);
-        Rc::new(move |code| {
-            drop(taken.take());
-            if let Some(on_end) = &on_end {
-                on_end(code);
-            }
+            on_end: code_callback(self.on_end, self.arg),
         })
     }
 }

@@ -6,7 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::rc::{Rc, Weak};
 
 use super::callback::{CodeCallback, Notification};
@@ -89,6 +89,12 @@ impl Sink {
         });
         core.meter.borrow_mut().wait_for(Wait::Writer);
         Ok(Self { core })
+    }
+
+    /// Takes over the descriptor that the sink was made on, lent until then: whoever hands it over keeps it if the sink
+    /// cannot be made.
+    pub(crate) fn adopt(&self, descriptor: OwnedFd) {
+        self.core.state.borrow_mut().descriptor = Some(descriptor.into());
     }
 
     /// Writes `bytes` as far as that is possible at once and queues a copy of the rest. True if the sink is past its
