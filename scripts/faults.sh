@@ -90,12 +90,24 @@ start_slow_dump() {
     wait_until started || wrong "$1: the dump did not start"
 }
 
+# Upstream does not notice: its index pipeline ends with sed, whose status is 0. With libamrelay the index tells of it.
+write_garbage() {
+    local result=SUCCESS
+    [ "$AMRELAY" != yes ] || result=STRANGE
+    start_dump garbage garbage
+    expect garbage "^$result dumper localhost many "
+}
+
 # Every process of the server is killed: the client sees its connections close, and has nobody to report to.
 server_goes_away() {
     start_slow_dump server
     # The sandbox holds no processes but ours.
-    ps -e -o pid=,comm= | gawk '$2 ~ /^(amdump|driver|planner|dumper|chunker|taper)$/ { print $1 }' | xargs kill -KILL
+    local server pid
+    mapfile -t server < <(ps -e -o pid=,comm= | gawk '$2 ~ /^(amdump|driver|planner|dumper|chunker|taper)$/ { print $1 }')
+    kill -KILL "${server[@]}"
     wait $dump_pid || :
+    # What the killed processes shared among themselves they could not remove; its names tell whose it is.
+    for pid in "${server[@]}"; do rm -f /dev/shm/*-"$pid"-*; done
     expect_nothing_left server
     right "server: the client ended"
 }
@@ -112,7 +124,7 @@ try_fault() {
         none) start_dump none none && expect none '^SUCCESS dumper localhost many ' ;;
         dies) start_dump dies dies && expect dies '^FAIL dumper localhost many .*tar got signal 9' ;;
         fails) start_dump fails fails && expect fails '^FAIL dumper localhost many .*tar returned 2' ;;
-        garbage) start_dump garbage garbage && expect garbage '^SUCCESS dumper localhost many ' ;;
+        garbage) write_garbage ;;
         server) server_goes_away ;;
         terminated) terminate_sendbackup ;;
         index) abandon_index ;;
@@ -128,15 +140,18 @@ abandon_index() {
     for stream in data index; do mkfifo "$work/$stream"; done
     cat "$work/data" >"$work/image" &
     readers+=($!)
-    # 0x541B is Linux's FIONREAD; the kernel's pipe holds 64 KiB.
-    perl -e 'open(F, "<", shift); do { select(undef, undef, undef, 0.02); $n = pack("i", 0); ioctl(F, 0x541B, $n) }
-        until unpack("i", $n) >= 61440' "$work/index" &
+    # Leaves when the pipe has been filled as far as the writer fills it. 0x541B is Linux's FIONREAD.
+    perl -e 'open(F, "<", shift); for ($last = $same = 0; $same < 50; select(undef, undef, undef, 0.02)) {
+        $n = pack("i", 0); ioctl(F, 0x541B, $n); $n = unpack("i", $n);
+        $same = $n > 0 && $n == $last ? $same + 1 : 0; $last = $n }' "$work/index" &
     readers+=($!)
     write_request >"$work/request"
     as_server timeout --kill-after=5 "$LIMIT" "$AMANDA_PREFIX/libexec/amanda/sendbackup" amandad bsdtcp \
         <"$work/request" >"$work/reply" 2>"$work/errors" 150>"$work/data" 152>"$work/messages" 154>"$work/index" \
         156>"$work/state" || right "index: sendbackup ended with status $?"
-    wait "${readers[@]}"
+    # The second one has left before sendbackup ends, or never will.
+    kill "${readers[1]}" 2>/dev/null || :
+    wait "${readers[@]}" || :
     if ! grep -q '^sendbackup: end' "$work/messages"; then
         wrong "index: sendbackup did not come to its end"
         cat "$work/messages" "$work/errors"
