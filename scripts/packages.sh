@@ -1,5 +1,6 @@
 #!/bin/bash
 # packages.sh library|amanda|backup|check: installs what is missing of the Debian packages each of these needs.
+# packages.sh named PACKAGE...: installs those that are missing.
 #
 # Only compilers, libraries and plain programs are installed. Packages that would start a daemon or bring a mail server
 # (inetd, sshd, a KDC) are left out: tools.sh unpacks those below build/ instead.
@@ -12,7 +13,7 @@ compiler=(gcc libc6-dev make pkg-config)
 amanda=(autoconf automake bison dump flex g++ gawk gettext libglib2.0-dev libkrb5-dev libncurses-dev
     libperl-dev libreadline-dev libssl-dev libtirpc-dev libtool patch perl swig xz-utils)
 # What Amanda's Perl programs load, what the sandbox is made with (ip, services, unshare), and the programs of the dumps.
-backup=(e2fsprogs gzip iproute2 libencode-locale-perl libjson-perl libwrap0 libxml-simple-perl netbase openssh-client
+backup=(e2fsprogs gzip iproute2 libencode-locale-perl libjson-perl libxml-simple-perl netbase openssh-client
     openssl procps tar util-linux)
 check=(g++ shellcheck valgrind)
 
@@ -38,7 +39,8 @@ case ${1-} in
     amanda) wanted=("${compiler[@]}" "${amanda[@]}") ;;
     backup) wanted=("${compiler[@]}" "${amanda[@]}" "${backup[@]}") ;;
     check) wanted=("${compiler[@]}" "${amanda[@]}" "${backup[@]}" "${check[@]}") ;;
-    *) die "which packages? library, amanda, backup or check" ;;
+    named) wanted=("${@:2}") ;;
+    *) die "which packages? library, amanda, backup, check or named ones" ;;
 esac
 
 mapfile -t absent < <(missing "${wanted[@]}")

@@ -8,12 +8,17 @@ set -euo pipefail
 tools=$build/tools
 
 # Ownership and set-uid bits need root to be unpacked; lib/server.sh does that from the kept files.
+# Prints the libraries a package file depends on; their packages hold nothing that starts or configures anything.
+libraries_of() { dpkg-deb --field "$1" Pre-Depends Depends | tr ',' '\n' | sed -nE 's/^([A-Za-z-]*:)? *(lib[^ |(:]*).*/\2/p'; }
+
 for package; do
     [ ! -e "$tools/$package.done" ] || continue
     say "Fetching and unpacking Debian's $package into ${tools#"$repository"/}"
     mkdir -p "$tools/packages"
     rm -f "$tools/packages/${package}"_*.deb
     (cd "$tools/packages" && logged "$build/logs/download-$package.log" apt-get download "$package")
+    mapfile -t libraries < <(libraries_of "$tools/packages/${package}"_*.deb)
+    "$repository/scripts/packages.sh" named "${libraries[@]}"
     dpkg-deb --extract "$tools/packages/${package}"_*.deb "$tools"
     touch "$tools/$package.done"
 done
