@@ -21,7 +21,7 @@
 
 #include <amrelay.h>
 
-enum { TROUBLE = 2, BUFFER_SIZE = 65536 };
+enum { TROUBLE = 2, BUFFER_SIZE = 65536, PIPE_SIZE = 1 << 20 };
 
 /* One splice(2) moves at most what the pipe holds; any large number will do. */
 #define SPLICE_SIZE ((uint64_t)1 << 30)
@@ -67,6 +67,8 @@ static struct input open_input(void)
         input.sink = open("/dev/null", O_WRONLY | O_CLOEXEC);
         if (input.sink != -1)
             input.skip = BY_SPLICING;
+        /* A refusal does no harm: with a small pipe it only takes more turns. */
+        (void)fcntl(STDIN_FILENO, F_SETPIPE_SZ, PIPE_SIZE);
     }
 #endif
     return input;

@@ -14,7 +14,6 @@ step "Format" cargo fmt --check
 step "Lints" cargo clippy --locked --all-targets -- -D warnings
 step "Documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 step "Tests, the header and the exported symbols among them" cargo test --locked
-step "The tee's tests over the portable way" env AMRELAY_TEE=copy cargo test --locked --test 'tee*'
 step "C programs under valgrind" make --no-print-directory check-valgrind
 step "Examples" make --no-print-directory examples
 step "Installation" scripts/check-install.sh
