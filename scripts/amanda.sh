@@ -29,7 +29,7 @@ prepare_source() {
     local tarball key names
     tarball=$(find_tarball)
     names=$(patch_names)
-    key=$({ echo "$amanda_sha256"; for name in $names; do cat "$amanda_patches/$name"; done; } | digest)
+    key=$({ echo "$amanda_sha256"; cat "$repository/scripts/lib/source.sh"; for name in $names; do cat "$amanda_patches/$name"; done; } | digest)
     source_key=$key
     ! done_before source "$key" || return 0
     say "Unpacking Amanda $amanda_version${names:+ and applying $(wc -w <<<"$names") patches}"
