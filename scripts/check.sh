@@ -25,7 +25,7 @@ backups() {
 
 # short_backup SETTING: its output is kept, and shown if it fails.
 short_backup() {
-    local log=$build/logs/check-$1.log
+    local log=$build/logs/check-$AMRELAY-$1.log
     if env BUILT=yes FILES=300 MEGABYTES=8 "$1" scripts/backup.sh >"$log" 2>&1; then
         say "Backup with $1: $(grep -c '^  ' "$log") checks passed"
     else
@@ -45,10 +45,29 @@ short_backups() {
     backups | xargs -P "$(nproc)" -I '{}' bash -c 'short_backup "$1"' short_backup '{}'
 }
 
+# Amanda's own tests of the code that the patches touch; event-test runs over GLib's loop and over libamrelay's.
+amanda_tests() {
+    local log=$build/logs/amanda-tests.log test
+    logged "$log" scripts/sandbox.sh make -C "$build/amanda-relay/source/common-src" check
+    for test in event-test event-amrelay-test; do
+        grep -q "^PASS: $test\$" "$log" || die "$test did not run; see ${log#"$repository"/}"
+    done
+    say "$(grep -c ^PASS: "$log") of Amanda's test programs passed"
+}
+
+# The patched tree without the library must still be Amanda.
+without_the_library() {
+    export AMRELAY=no
+    scripts/amanda.sh
+    short_backup AUTH=bsdtcp
+}
+
 step "Packages" scripts/packages.sh check
 step "Shell scripts" shellcheck -x scripts/*.sh scripts/lib/*.sh scripts/lib/faulty-tar .ci/run
 step "The library" scripts/check-library.sh
 step "Amanda" scripts/amanda.sh
 step "Short backups" short_backups
+step "Amanda's own tests" amanda_tests
+step "Patched Amanda --without-amrelay" without_the_library
 step "Faults" env BUILT=yes scripts/faults.sh
 say "All checks passed"
