@@ -59,6 +59,7 @@ patch_names() {
 # Amanda counts as a failure; and a call that lacks its arrow is a syntax error.
 fit_for_perl() {
     grep -rlZ 'use Amanda::Message qw(' "$1" | xargs -0 sed -i 's/^use Amanda::Message qw(.*);/use Amanda::Message;/'
+    # shellcheck disable=SC2016 # Perl's variables
     sed -i 's/return \$finished_cb();/return $finished_cb->();/' "$1/perl/Amanda/Taper/Scribe.pm"
 }
 
