@@ -344,6 +344,32 @@ static void a_link_outlives_its_loop(void)
     close(ends[1]);
 }
 
+/* What a closed link still has to write is nobody's when the loop goes: its duplicate must not stay open for ever. */
+static void a_loop_that_is_freed_takes_a_closing_link_along(void)
+{
+    enum { MORE_THAN_FITS = 4 * 1024 * 1024 };
+    int ends[2];
+    char byte;
+    struct told told = {0};
+    char *big = calloc(1, MORE_THAN_FITS);
+    amrelay_loop *loop = new_loop();
+    amrelay_link *link;
+    CHECK(big != NULL);
+    connect_pair(ends);
+    link = new_link(loop, AMRELAY_LINK_FRAMED, ends[0], &told);
+    CHECK_CODE(amrelay_link_send(link, 7, big, MORE_THAN_FITS), 0);
+    CHECK_CODE(amrelay_link_close(link), 0);
+    close(ends[0]);
+    CHECK_CODE(amrelay_loop_turns(loop, 1), 0);
+    amrelay_loop_free(loop);
+    CHECK(told.closed == 0 && told.ends == 0);
+    while (read(ends[1], &byte, 1) == 1)
+        read(ends[1], big, MORE_THAN_FITS);
+    expect_end_of_file(ends[1]);
+    close(ends[1]);
+    free(big);
+}
+
 static void wrong_options_are_refused(void)
 {
     int ends[2];
@@ -445,6 +471,7 @@ int main(void)
         CASE(payloads_are_sealed_and_the_seal_is_freed),
         CASE(callbacks_may_free_or_close_their_link),
         CASE(a_link_outlives_its_loop),
+        CASE(a_loop_that_is_freed_takes_a_closing_link_along),
         CASE(wrong_options_are_refused),
         CASE(null_is_refused),
         CASE(another_thread_is_refused_and_changes_nothing),

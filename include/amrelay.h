@@ -663,7 +663,8 @@ int amrelay_loop_new(struct amrelay_loop **out);
  * Frees a loop. Its events are released, and an `amrelay_loop_run` further up the stack returns.
  *
  * Ownership: `loop` and its events are gone. Links, streams and sinks on it stay the caller's, who still has to free
- * them; nothing moves in them once no call turns the loop any more.
+ * them; nothing moves in them any more, and none of their functions is called. What a closed link had not written yet is
+ * lost: turn the loop until `on_closed` first.
  *
  * NULL: does nothing.
  *

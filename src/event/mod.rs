@@ -127,6 +127,15 @@ impl EventLoop {
         callback.is_some()
     }
 
+    /// Releases every event, those of links and sinks among them, which stand still from then on: for a host that gives
+    /// the loop up. What only their callbacks kept alive, such as a closed link with something left to write, goes too.
+    pub fn release_all(&self) {
+        let ids = self.0.registry.borrow().ids();
+        for id in ids {
+            self.release(id);
+        }
+    }
+
     /// Fires the active wait events of `wait_id`, before it returns, and says how many fired. Those that the callbacks
     /// activate are not among them.
     #[expect(clippy::must_use_candidate, reason = "firing is the point")]

@@ -143,6 +143,11 @@ impl Registry {
         Some(event.callback)
     }
 
+    /// All events there are.
+    pub(super) fn ids(&self) -> Vec<EventId> {
+        self.events.keys().copied().collect()
+    }
+
     /// A flag that becomes true when the event fires (a wait event: when it is released).
     pub(super) fn waiter(&mut self, id: EventId) -> io::Result<Rc<Cell<bool>>> {
         let event = self.events.get_mut(&id).ok_or_else(unknown)?;

@@ -73,7 +73,8 @@ pub unsafe extern "C" fn amrelay_loop_new(out: *mut *mut amrelay_loop) -> c_int 
 /// Frees a loop. Its events are released, and an `amrelay_loop_run` further up the stack returns.
 ///
 /// Ownership: `loop` and its events are gone. Links, streams and sinks on it stay the caller's, who still has to free
-/// them; nothing moves in them once no call turns the loop any more.
+/// them; nothing moves in them any more, and none of their functions is called. What a closed link had not written yet is
+/// lost: turn the loop until `on_closed` first.
 ///
 /// NULL: does nothing.
 ///
@@ -86,9 +87,7 @@ pub unsafe extern "C" fn amrelay_loop_free(r#loop: *mut amrelay_loop) {
     unsafe {
         retire("amrelay_loop_free", r#loop, |handle| {
             handle.events.quit();
-            for id in handle.made.take() {
-                handle.events.release(id);
-            }
+            handle.events.release_all();
         });
     }
 }
