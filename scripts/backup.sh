@@ -6,10 +6,10 @@
 # used, the debug files. Ends with status 0 only if nothing differs.
 #
 # Variables, beside those of lib/common.sh:
-#   AUTH      how the server reaches the client: bsd, bsdudp, bsdtcp (default), local, ssh or ssl
+#   AUTH      how the server reaches the client: bsd, bsdudp, bsdtcp (default), local, ssh, ssl or krb5
 #   PROGRAM   what reads the data: GNUTAR (default), amgtar (an application) or DUMP (file systems of its own in loop devices)
 #   COMPRESS  none (default) or client
-#   ENCRYPT   none (default) or client
+#   ENCRYPT   none (default), client, or kerberos (with AUTH=krb5: all that amandad and the dumper say to each other)
 #   SERVER    private (default) or debian: Debian's unpatched amanda-server asks for the dumps
 #   FILES     how many small files (default 20000)
 #   MEGABYTES how much data in big files (default 1000)
@@ -19,6 +19,7 @@ set -euo pipefail
 
 if [ "${1-}" != --inside ]; then
     build_for_backup openbsd-inetd openssh-server
+    [ "$AUTH" != krb5 ] || "$repository/scripts/tools.sh" krb5-kdc krb5-admin-server
     [ "$SERVER" = private ] || "$repository/scripts/tools.sh" amanda-common amanda-server amanda-client
     export AUTH PROGRAM COMPRESS ENCRYPT SERVER FILES MEGABYTES
     handed_on+=(AUTH PROGRAM COMPRESS ENCRYPT SERVER FILES MEGABYTES)
@@ -30,7 +31,7 @@ run=$build/run/$variant-$AUTH-$PROGRAM-$COMPRESS-$ENCRYPT-$SERVER
 data=$run/data
 names=(many big)
 failures=0
-for part in server config network data dump verify restore table; do
+for part in server config kerberos network data dump verify restore table; do
     # shellcheck source=/dev/null
     . "$repository/scripts/lib/$part.sh"
 done
@@ -46,6 +47,7 @@ dump_and_verify() {
         fetch_image "$name" "$1"
         verify_index "$name" "$1"
         verify_checksums "$name" "$1"
+        [ "$ENCRYPT" != kerberos ] || verify_sealing "$name" "$1"
     done
     verify_processes "$1"
 }

@@ -21,16 +21,22 @@ backups() {
     else
         say "No loop devices here: backups with dump(8) are not checked" >&2
     fi
+    if [[ $repository/ != /tmp/* ]]; then
+        printf '%s\n' AUTH=krb5 'AUTH=krb5 ENCRYPT=kerberos'
+    else
+        say "The checkout is below /tmp: backups with Kerberos are not checked" >&2
+    fi
 }
 
-# short_backup SETTING: its output is kept, and shown if it fails.
+# short_backup SETTING...: its output is kept, and shown if it fails.
 short_backup() {
-    local log=$build/logs/check-$AMRELAY-$1.log
-    if env BUILT=yes FILES=300 MEGABYTES=8 "$1" scripts/backup.sh >"$log" 2>&1; then
-        say "Backup with $1: $(grep -c '^  ' "$log") checks passed"
+    local difference="$*" log
+    log=$build/logs/check-$AMRELAY-${difference// /-}.log
+    if env BUILT=yes FILES=300 MEGABYTES=8 "$@" scripts/backup.sh >"$log" 2>&1; then
+        say "Backup with $difference: $(grep -c '^  ' "$log") checks passed"
     else
         cat "$log"
-        say "Backup with $1 FAILED"
+        say "Backup with $difference FAILED"
         return 1
     fi
 }
@@ -39,10 +45,10 @@ export build
 
 # Each runs in a sandbox of its own, so that several can run at once.
 short_backups() {
-    scripts/tools.sh openbsd-inetd openssh-server amanda-common amanda-server amanda-client
+    scripts/tools.sh openbsd-inetd openssh-server amanda-common amanda-server amanda-client krb5-kdc krb5-admin-server
     # The variables belong to the shells that xargs starts.
     # shellcheck disable=SC2016
-    backups | xargs -P "$(nproc)" -I '{}' bash -c 'short_backup "$1"' short_backup '{}'
+    backups | xargs -P "$(nproc)" -L 1 bash -c 'short_backup "$@"' short_backup
 }
 
 # Amanda's own tests of the code that the patches touch; event-test runs over GLib's loop and over libamrelay's.

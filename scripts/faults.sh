@@ -29,7 +29,7 @@ data=$run/data
 failures=0
 # Set by the part that chooses the server.
 server_state=
-for part in server config network data dump verify; do
+for part in server config kerberos network data dump verify; do
     # shellcheck source=/dev/null
     . "$repository/scripts/lib/$part.sh"
 done

@@ -48,8 +48,8 @@ private_etc() {
     grep -q ^sshd: $inside/etc/passwd || add_user sshd $((id + 1)) /run/sshd /usr/sbin/nologin
     echo '127.0.0.1 localhost' >$inside/etc/hosts
     printf '%s: files\n' passwd group shadow hosts services protocols >$inside/etc/nsswitch.conf
-    sed -i '/^k\?amanda\|^amidx/d' $inside/etc/services
-    printf '%s\n' 'amanda 10080/tcp' 'amanda 10080/udp' 'kamanda 10081/tcp' 'amandaidx 10082/tcp' 'amidxtape 10083/tcp' \
+    sed -i '/^k\?5\?amanda\|^amidx/d' $inside/etc/services
+    printf '%s\n' 'amanda 10080/tcp' 'amanda 10080/udp' 'k5amanda 10081/tcp' 'amandaidx 10082/tcp' 'amidxtape 10083/tcp' \
         >>$inside/etc/services
     mount --bind $inside/etc /etc
 }

@@ -83,8 +83,10 @@ dumptype_settings() {
         *) echo "    program \"$PROGRAM\"" ;;
     esac
     echo "    compress ${COMPRESS/client/client fast}"
-    [ "$ENCRYPT" = none ] ||
-        printf '    %s\n' 'encrypt client' "client-encrypt \"$run/etc/crypt\"" 'client-decrypt-option "-d"'
+    case $ENCRYPT in
+        client) printf '    %s\n' 'encrypt client' "client-encrypt \"$run/etc/crypt\"" 'client-decrypt-option "-d"' ;;
+        kerberos) echo '    kencrypt yes' ;;
+    esac
 }
 
 # An encryption program as amcrypt is one: standard input to standard output, -d decrypts.
@@ -105,6 +107,7 @@ auth "$AUTH"
 gnutar-list-dir "$AMANDA_PREFIX/var/gnutar-lists"
 amandates "$AMANDA_PREFIX/var/amandates"
 amdump-server "localhost"
+$([ "$ENCRYPT" != kerberos ] || echo 'debug-auth 1')
 $(connection_settings)
 $(common_settings)
 END
@@ -115,8 +118,9 @@ write_permissions() {
     local home
     home=$(getent passwd "$AMANDA_USER" | cut -d : -f 6)
     printf 'localhost %s\n' "$server_user amdump" "root amindexd amidxtaped" >"$home/.amandahosts"
-    chown "$AMANDA_USER:$AMANDA_USER" "$home/.amandahosts"
-    chmod 600 "$home/.amandahosts"
+    echo "localhost $server_principal@$realm" >"$home/.k5amandahosts"
+    chown "$AMANDA_USER:$AMANDA_USER" "$home"/.{,k5}amandahosts
+    chmod 600 "$home"/.{,k5}amandahosts
 }
 
 # add_disk NAME DIRECTORY: a disk list entry.

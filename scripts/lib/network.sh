@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2154
 # How the server reaches amandad: inetd for bsd, bsdudp, bsdtcp and krb5, the user's login for ssh, nothing for local.
 
-daemon_pid=''
+daemon_pids=()
 
 # The services amandad offers: dumps to the server, index and tapes to amrecover.
 services='amdump amindexd amidxtaped restore'
@@ -10,7 +10,9 @@ inetd_line() {
     local amandad=$AMANDA_PREFIX/libexec/amanda/amandad
     case $AUTH in
         bsd | bsdudp) echo "amanda dgram udp wait $AMANDA_USER $amandad amandad -auth=$AUTH $services" ;;
-        bsdtcp | ssl | krb5) echo "amanda stream tcp nowait $AMANDA_USER $amandad amandad -auth=$AUTH $services" ;;
+        bsdtcp | ssl) echo "amanda stream tcp nowait $AMANDA_USER $amandad amandad -auth=$AUTH $services" ;;
+        # Only root can read the host's key; amandad becomes Amanda's user once it knows who is calling.
+        krb5) echo "k5amanda stream tcp nowait root $amandad amandad -auth=krb5 $services" ;;
     esac
 }
 
@@ -22,6 +24,11 @@ start_network() {
             make_certificates
             start_inetd
             ;;
+        krb5)
+            make_realm
+            start_kdc
+            start_inetd
+            ;;
         *) start_inetd ;;
     esac
 }
@@ -29,7 +36,7 @@ start_network() {
 start_inetd() {
     inetd_line >"$run/etc/inetd.conf"
     "$build/tools/usr/sbin/inetd" -d "$run/etc/inetd.conf" >"$run/logs/inetd.log" 2>&1 &
-    daemon_pid=$!
+    daemon_pids+=($!)
 }
 
 # An sshd and keys of our own. The sandbox's /etc is private, so that the machine's keys and settings are neither seen nor
@@ -50,7 +57,7 @@ start_sshd() {
             echo "Sshd${program^}Path $tools/usr/lib/openssh/sshd-$program" >>"$keys/sshd_config"
     done
     "$tools/usr/sbin/sshd" -D -e -f "$keys/sshd_config" >"$run/logs/sshd.log" 2>&1 &
-    daemon_pid=$!
+    daemon_pids+=($!)
 }
 
 # An authority, and one certificate for both sides, as they are one machine: ssl-dir's layout is amssl's.
@@ -67,10 +74,12 @@ make_certificates() {
 }
 
 stop_network() {
-    [ -n "$daemon_pid" ] || return 0
-    kill "$daemon_pid" 2>/dev/null || :
-    wait "$daemon_pid" || :
-    daemon_pid=''
+    local pid
+    for pid in "${daemon_pids[@]}"; do
+        kill "$pid" 2>/dev/null || :
+        wait "$pid" || :
+    done
+    daemon_pids=()
 }
 
 # What the configuration says of the connection: on the server in each dump type, on the client for amrecover.
@@ -84,5 +93,6 @@ connection_settings() {
 common_settings() {
     case $AUTH in
         ssl) echo "ssl-dir \"$run/etc/ssl\"" ;;
+        krb5) printf '%s\n' "krb5keytab \"$run/etc/kerberos/keytab\"" "krb5principal \"$server_principal\"" ;;
     esac
 }

@@ -70,7 +70,7 @@ verify_checksums() {
     image=$(stat -c %s "$run/images/$1.$2")
     if [ "${native#*:}" != "$image" ]; then
         wrong "level $2 of $1: the native checksum '$native' is not of an image of $image bytes"
-    elif [ "$COMPRESS$ENCRYPT" != nonenone ] && [ "$native" = "$client" ]; then
+    elif [[ $COMPRESS$ENCRYPT = *client* ]] && [ "$native" = "$client" ]; then
         wrong "level $2 of $1: the client filtered nothing"
     elif ! grep -qE "^(SUCCESS|STRANGE) dumper localhost $1 ([0-9]+ )?$2 $native $client " "$run/logs/amdump-$2.log" ||
         ! grep -qE "^DONE taper .* localhost $1 [0-9]+ 1 $2 $native $client $client " "$run/logs/amdump-$2.log"; then
@@ -78,6 +78,21 @@ verify_checksums() {
         grep -E "(dumper|DONE taper .*) localhost $1 " "$run/logs/amdump-$2.log"
     else
         right "level $2 of $1: checksums agree (native $native, client $client)"
+    fi
+}
+
+# With kencrypt, what amandad says it sealed must amount to more than the dump. (The driver tells of it at this debug level only,
+# which write_client_config sets.)
+verify_sealing() {
+    local sealed image
+    # The variables are gawk's.
+    # shellcheck disable=SC2016
+    sealed=$(amandad_debug "$1" "$2" | xargs gawk '/k5_encrypt: give / { sum += $(NF - 1) } END { print sum + 0 }')
+    image=$(stat -c %s "$run/images/$1.$2")
+    if [ "$sealed" -gt "$image" ]; then
+        right "level $2 of $1: $sealed sealed bytes went to the server"
+    else
+        wrong "level $2 of $1: of $image bytes of the dump only $sealed were sealed"
     fi
 }
 
