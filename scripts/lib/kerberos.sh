@@ -58,4 +58,9 @@ make_realm() {
 start_kdc() {
     "$build/tools/usr/sbin/krb5kdc" -n >"$run/logs/kdc.log" 2>&1 &
     daemon_pids+=($!)
+    # It says so once it listens.
+    until grep -q 'starting\.\.\.' "$run/logs/kdc.log"; do
+        kill -0 $! 2>/dev/null || die "krb5kdc ended: $(cat "$run/logs/kdc.log")"
+        sleep 0.1
+    done
 }
