@@ -9,13 +9,17 @@ right() { printf '  %s\n' "$*"; }
 
 # fetch_image NAME LEVEL: the dump as the backup program wrote it, decoded if need be, in $run/images.
 fetch_image() {
+    local log=$run/logs/amfetchdump-$1-$2.out try
     mkdir -p "$run/images"
-    # amfetchdump checks the checksums of tape, header and log on its way.
-    as_server amfetchdump -a -p daily localhost "$1" "$(cat "$run/logs/stamp-$2")" "$2" \
-        >"$run/images/$1.$2" 2>"$run/logs/amfetchdump-$1-$2.out" || {
-        cat "$run/logs/amfetchdump-$1-$2.out"
-        die "amfetchdump could not read level $2 of $1"
-    }
+    # amfetchdump checks the checksums of tape, header and log on its way. On a busy machine upstream's restore can find
+    # itself asked for a part before it has noted that it is paused, and aborts: that, and nothing else, is tried again.
+    for try in 1 2 3; do
+        as_server amfetchdump -a -p daily localhost "$1" "$(cat "$run/logs/stamp-$2")" "$2" \
+            >"$run/images/$1.$2" 2>"$log" && return
+        grep -q 'start_part_impl: assertion failed' "$log" || break
+    done
+    cat "$log"
+    die "amfetchdump could not read level $2 of $1 (try $try)"
 }
 
 # The index of one dump as the server keeps it. It is sorted only when somebody asks for it.
