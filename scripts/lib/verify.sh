@@ -109,8 +109,9 @@ superfluous_processes() {
 }
 
 verify_processes() {
-    local found
+    local found threads
     found=$(superfluous_processes "$1")
+    threads=$(gawk -F '\t' '$2 ~ /(^|>)amandad$/ && $4 > most { most = $4 } END { print most + 0 }' "$run/logs/processes-$1")
     if [ "$(grep -c $'^amandad\t.*sendbackup' "$run/logs/processes-$1")" -lt 2 ]; then
         wrong "level $1: the watch on processes saw no two sendbackups"
     elif [ "$AMRELAY" = yes ] && [ -n "$found" ]; then
@@ -118,6 +119,11 @@ verify_processes() {
         echo "$found"
     elif [ "$AMRELAY" = yes ]; then
         right "level $1: no tee process, no 'tar -tf', no sed"
+        if [ "$threads" -eq 1 ]; then
+            right "level $1: amandad has one thread"
+        else
+            wrong "level $1: amandad has had $threads threads"
+        fi
     elif [ "$PROGRAM" = amgtar ]; then
         right "level $1: an application makes its own index"
     elif [ -z "$found" ]; then
