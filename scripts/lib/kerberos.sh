@@ -33,10 +33,16 @@ END
 
 # Amanda's driver keeps its tickets in /tmp under a name that holds the process's number, which is the same in many sandboxes.
 private_tmp() {
-    case $repository/ in
-        /tmp/*) die "AUTH=krb5 wants a /tmp of its own, and the checkout is below /tmp" ;;
-    esac
-    mount -t tmpfs -o mode=1777 tmpfs /tmp
+    local own=/run/amrelay/tmp
+    mkdir $own
+    mount -t tmpfs -o mode=1777 tmpfs $own
+    # A checkout below /tmp stays where it is.
+    if [[ $repository/ == /tmp/* ]]; then
+        mkdir -p "$own/${repository#/tmp/}"
+        mount --bind "$repository" "$own/${repository#/tmp/}"
+    fi
+    mount --rbind $own /tmp
+    cd "$PWD"
 }
 
 # amandad is a host's service, whose key is root's.
