@@ -1,12 +1,15 @@
-//! Gives the shared library its SONAME.
+//! Gives the shared library its SONAME, and tells the tests what it was built for.
 //!
-//! The number is that of the ABI, not of the release: it changes when programs have to be built anew. mk/library.mk
+//! The SONAME's number is that of the ABI, not of the release: it changes when programs have to be built anew. mk/library.mk
 //! and `package.metadata.capi` in Cargo.toml name the same.
 
 use std::env;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
+    // The tests in C are compiled for the same machine.
+    let target = env::var("TARGET").unwrap_or_default();
+    println!("cargo::rustc-env=AMRELAY_TARGET={target}");
     let family = env::var("CARGO_CFG_TARGET_VENDOR").unwrap_or_default();
     if family != "apple" {
         println!("cargo::rustc-cdylib-link-arg=-Wl,-soname,libamrelay.so.0");

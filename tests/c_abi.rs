@@ -48,8 +48,8 @@ fn header_is_c99_and_cxx() {
                 .args(["-fsyntax-only", source]),
         );
     };
-    check(&mut compiler("CC", "cc"), &["-std=c99"]);
-    check(&mut compiler("CXX", "c++"), &["-x", "c++", "-std=c++11"]);
+    check(&mut compiler(false), &["-std=c99"]);
+    check(&mut compiler(true), &["-x", "c++", "-std=c++11"]);
 }
 
 #[test]

@@ -9,6 +9,8 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::rc::{Rc, Weak};
 
+use bytes::{Buf, BytesMut};
+
 use super::callback::{CodeCallback, Notification};
 use super::error::{Error, Result, code_of};
 use super::frame::MAX_FRAME;
@@ -81,7 +83,6 @@ impl Sink {
             state: RefCell::new(State {
                 descriptor: Some(options.descriptor),
                 queue: VecDeque::new(),
-                written: 0,
                 paused: false,
                 finishing: false,
                 failed: None,
@@ -186,9 +187,7 @@ struct Core {
 struct State {
     /// None once the sink has ended.
     descriptor: Option<Descriptor>,
-    queue: VecDeque<Vec<u8>>,
-    /// How much of the first piece is written.
-    written: usize,
+    queue: VecDeque<BytesMut>,
     paused: bool,
     finishing: bool,
     failed: Option<i32>,
@@ -220,7 +219,7 @@ impl State {
             bytes = rest;
         }
         for piece in bytes.chunks(PIECE) {
-            let mut copy = Vec::with_capacity(PIECE);
+            let mut copy = BytesMut::with_capacity(PIECE);
             copy.extend_from_slice(piece);
             self.queue.push_back(copy);
         }
@@ -228,14 +227,11 @@ impl State {
 
     /// Takes `count` bytes off the front.
     fn consume(&mut self, count: usize) {
-        self.written += count;
-        if self
-            .queue
-            .front()
-            .is_some_and(|piece| piece.len() == self.written)
-        {
-            self.queue.pop_front();
-            self.written = 0;
+        if let Some(piece) = self.queue.front_mut() {
+            piece.advance(count);
+            if piece.is_empty() {
+                self.queue.pop_front();
+            }
         }
     }
 }
@@ -312,8 +308,8 @@ impl Core {
     fn flush(&self) -> io::Result<()> {
         let mut state = self.state.borrow_mut();
         while let Some(piece) = state.queue.front() {
-            let wanted = piece.len() - state.written;
-            let count = state.write(self.nature, &piece[state.written..])?;
+            let wanted = piece.len();
+            let count = state.write(self.nature, piece)?;
             state.consume(count);
             self.queued.set(self.queued.get() - count);
             self.meter.borrow_mut().passed(count as u64);

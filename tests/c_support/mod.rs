@@ -13,9 +13,17 @@ pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The compiler that an environment variable names, or the usual one.
-pub(crate) fn compiler(variable: &str, otherwise: &str) -> Command {
-    let mut command = Command::new(env::var(variable).unwrap_or_else(|_| otherwise.into()));
+/// The compiler for C, or for C++, of the machine that the library is built for; CC and CXX overrule it.
+pub(crate) fn compiler(cpp: bool) -> Command {
+    let target = env!("AMRELAY_TARGET");
+    let tool = cc::Build::new()
+        .cpp(cpp)
+        .target(target)
+        .host(target)
+        .opt_level(0)
+        .cargo_metadata(false)
+        .get_compiler();
+    let mut command = tool.to_command();
     command.current_dir(root()).arg("-Iinclude");
     command
 }
@@ -31,7 +39,7 @@ pub(crate) fn compile(source: &str) -> PathBuf {
     let folder = library_folder();
     let program = folder.join(Path::new(source).file_stem().expect("a name"));
     succeed(
-        compiler("CC", "cc")
+        compiler(false)
             .args(["-std=c99", "-g", "-pthread"])
             .args(WARNINGS)
             .arg(source)
