@@ -42,7 +42,8 @@ private_tmp() {
         mount --bind "$repository" "$own/${repository#/tmp/}"
     fi
     mount --rbind $own /tmp
-    cd "$PWD"
+    # What was the current directory is covered now.
+    cd "$PWD" || die "$PWD is gone"
 }
 
 # amandad is a host's service, whose key is root's.
