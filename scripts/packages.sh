@@ -15,7 +15,7 @@ amanda=(autoconf automake bison dump flex g++ gawk gettext libglib2.0-dev libkrb
 # What Amanda's Perl programs load, what the sandbox is made with (ip, services, unshare), and the programs of the dumps.
 backup=(e2fsprogs gzip iproute2 libencode-locale-perl libjson-perl libxml-simple-perl netbase openssh-client
     openssl procps tar util-linux)
-check=(g++ shellcheck valgrind)
+check=(busybox cpio g++ libarchive-tools python3 shellcheck valgrind)
 
 # Debian 12 has a compiler new enough for the stated MSRV only under another name.
 rust_packages() {

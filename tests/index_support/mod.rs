@@ -1,6 +1,9 @@
 //! Shared by the index tests: real GNU tar as the oracle, hand-made headers, our own listing.
 #![allow(dead_code, reason = "each test program uses its own part")]
 
+pub(crate) mod damage;
+pub(crate) mod tree;
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -41,17 +44,17 @@ pub(crate) fn tar(directory: &Path, arguments: &[&str]) -> Vec<u8> {
     output.stdout
 }
 
-/// What the pipeline of Amanda's client prints for each archive, and how tar ends.
+/// What the pipeline of Amanda's client prints for each archive, how tar ends, and what it says.
 ///
-/// One shell runs tar on every archive, through a pipe as Amanda does, and then one sed all the
-/// listings (`-s` keeps them apart), because thousands of processes take their time.
-pub(crate) fn oracle(archives: &[Vec<u8>]) -> Vec<Listing> {
+/// One shell runs tar on every archive and then one sed all the listings (`-s` keeps them apart),
+/// because thousands of processes take their time.
+fn oracle(archives: &[Vec<u8>]) -> Vec<(Listing, String)> {
     let directory = tempfile::tempdir().unwrap();
     for (index, archive) in archives.iter().enumerate() {
         fs::write(directory.path().join(format!("{index}.tar")), archive).unwrap();
     }
     let script = "i=0; while [ $i -lt $1 ]; do \
-        tar -tf - <$i.tar >$i.list 2>/dev/null; echo $? >$i.status; i=$((i+1)); done; \
+        tar -tf - <$i.tar >$i.list 2>$i.errors; echo $? >$i.status; i=$((i+1)); done; \
         find . -name '*.list' -print0 | xargs -0 sed -i -s -e 's/^\\.//'";
     let status = command("sh")
         .current_dir(directory.path())
@@ -64,9 +67,15 @@ pub(crate) fn oracle(archives: &[Vec<u8>]) -> Vec<Listing> {
         fs::read(directory.path().join(format!("{index}.{what}"))).unwrap()
     };
     (0..archives.len())
-        .map(|index| Listing {
-            lines: read(index, "list"),
-            complete: read(index, "status") == b"0\n",
+        .map(|index| {
+            let listing = Listing {
+                lines: read(index, "list"),
+                complete: read(index, "status") == b"0\n",
+            };
+            (
+                listing,
+                String::from_utf8_lossy(&read(index, "errors")).into_owned(),
+            )
         })
         .collect()
 }
@@ -109,14 +118,18 @@ pub(crate) fn list_in_pieces(archive: &[u8], lengths: &[usize], skip: bool) -> (
 }
 
 /// Compares our listings with the oracle's, status included.
+///
+/// What tar says of an owner's number depends on the names this machine knows; the index leaves it out.
 pub(crate) fn assert_same(archives: &[Vec<u8>], what: &dyn Fn(usize) -> String) {
-    for (index, expected) in oracle(archives).into_iter().enumerate() {
+    for (index, (expected, complaints)) in oracle(archives).into_iter().enumerate() {
         let ours = list(&archives[index]);
-        if ours != expected {
+        let owner = complaints.contains("uid_t") || complaints.contains("gid_t");
+        let same = ours.lines == expected.lines && (owner || ours.complete == expected.complete);
+        if !same {
             let kept = std::env::temp_dir().join("amrelay-index-mismatch.tar");
             fs::write(&kept, &archives[index]).unwrap();
             panic!(
-                "{}: {}\nours: {ours:?}\ntar: {expected:?}",
+                "{}: {}\nours: {ours:?}\ntar: {expected:?}{complaints}",
                 what(index),
                 kept.display()
             );

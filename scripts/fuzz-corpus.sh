@@ -1,0 +1,50 @@
+#!/bin/bash
+# fuzz-corpus.sh FOLDER: fills FOLDER with small archives of every program and format at hand, for the fuzz targets to begin with.
+set -euo pipefail
+. "$(dirname "$0")/lib/common.sh"
+corpus=${1:?which folder?}
+mkdir -p "$corpus"
+corpus=$(cd "$corpus" && pwd)
+
+tree=$(mktemp -d)
+trap 'rm -rf "$tree"' EXIT
+cd "$tree"
+deep=some/folder/$(printf 'd%.0s' {1..120})
+mkdir -p "$deep"
+printf 'body' >some/file
+head -c 1300 /dev/zero | tr '\0' x >some/larger
+printf 'x' >$'some/new\nline\\and\377'
+printf 'x' >"$deep/$(printf 'n%.0s' {1..140})"
+ln -s "$(printf 't%.0s' {1..130})" some/soft
+ln some/file some/hard
+mkfifo some/fifo
+for piece in 0 1 2 3 4 5 6; do
+    printf 'data' | dd of=sparse bs=1 seek=$((piece * 8192)) conv=notrunc status=none
+done
+
+# made NAME COMMAND...: what the command prints is one archive.
+made() {
+    local name=$1
+    shift
+    LC_ALL=C "$@" >"$corpus/$name" 2>/dev/null || [ -s "$corpus/$name" ] || die "no archive: $*"
+}
+
+for format in gnu oldgnu posix ustar v7; do
+    made "$format" tar -b 1 -cf - --format="$format" some
+done
+for format in gnu oldgnu posix; do
+    made "$format-incremental" tar -b 1 -cf - --format="$format" --sparse --listed-incremental="$tree/$format.snar" some sparse
+    made "$format-label" tar -b 1 -cf - --format="$format" --label=a.label some/file
+    made "$format-incremental-2" tar -b 1 -cf - --format="$format" --listed-incremental="$tree/$format.snar" some sparse
+done
+for version in 0.0 0.1 1.0; do
+    made "sparse-$version" tar -b 1 -cf - --format=posix --sparse --sparse-version="$version" sparse some/file
+done
+made global tar -b 1 -cf - --format=posix --pax-option=comment=any,path:=./renamed some/file some/hard
+for format in gnutar pax ustar v7; do
+    made "bsdtar-$format" bsdtar -b 1 -cf - --format "$format" some
+done
+made busybox busybox tar -cf - some
+made cpio bash -c 'find some | cpio --quiet -H ustar -o'
+made python python3 -c 'import sys, tarfile; tarfile.open(fileobj=sys.stdout.buffer, mode="w|").add("some")'
+say "$(find "$corpus" -type f | wc -l) archives in $corpus"

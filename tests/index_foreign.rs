@@ -1,0 +1,248 @@
+//! The index on archives of other programs: bsdtar, busybox, cpio and Python's tarfile over random
+//! trees, whole and damaged, against GNU tar on the same bytes; those of GNU tar itself as well.
+//!
+//! A missing program fails the tests. `AMRELAY_INDEX_SEED` changes the trees, `AMRELAY_INDEX_TREES` and
+//! `AMRELAY_INDEX_CASES` how many trees there are and how many damaged copies of each archive.
+
+mod index_support;
+
+use std::path::Path;
+
+use index_support::damage::damaged;
+use index_support::tree::plant_at_random;
+use index_support::*;
+
+/// A program that makes an archive of the working directory on its standard output.
+struct Maker {
+    arguments: &'static [&'static str],
+    /// Whether it may leave out names its format cannot hold, and then ends with another status.
+    refuses: bool,
+}
+
+const fn complete(arguments: &'static [&'static str]) -> Maker {
+    Maker {
+        arguments,
+        refuses: false,
+    }
+}
+
+const fn refusing(arguments: &'static [&'static str]) -> Maker {
+    Maker {
+        arguments,
+        refuses: true,
+    }
+}
+
+/// One archive on standard output in the format that the argument names. Names that the format
+/// cannot hold are left out.
+const PYTHON: &str = r#"
+import os, sys, tarfile
+formats = {"ustar": tarfile.USTAR_FORMAT, "gnu": tarfile.GNU_FORMAT, "pax": tarfile.PAX_FORMAT,
+           "global": tarfile.PAX_FORMAT}
+kind = sys.argv[1]
+pax = {"comment": "for all", "GNU.volume.label": "label"} if kind == "global" else None
+archive = tarfile.open(fileobj=sys.stdout.buffer, mode="w|", format=formats[kind], encoding="utf-8",
+                       errors="surrogateescape", pax_headers=pax)
+for folder, folders, files in os.walk("."):
+    for name in folders + files:
+        path = os.path.join(folder, name)
+        try:
+            archive.add(path, recursive=False)
+        except ValueError:
+            pass
+archive.close()
+"#;
+
+const FOREIGN: [Maker; 13] = [
+    refusing(&["bsdtar", "-cf", "-", "--format", "gnutar", "."]),
+    refusing(&["bsdtar", "-cf", "-", "--format", "pax", "."]),
+    refusing(&["bsdtar", "-cf", "-", "--format", "ustar", "."]),
+    refusing(&["bsdtar", "-cf", "-", "--format", "v7tar", "."]),
+    refusing(&[
+        "bsdtar",
+        "-b",
+        "1",
+        "-cf",
+        "-",
+        "--format",
+        "pax",
+        "--options",
+        "hdrcharset=BINARY",
+        ".",
+    ]),
+    complete(&["busybox", "tar", "-cf", "-", "."]),
+    refusing(&["sh", "-c", "find . -print0 | cpio --quiet -0 -o -H ustar"]),
+    refusing(&["sh", "-c", "find . -print0 | cpio --quiet -0 -o -H tar"]),
+    complete(&["python3", "-c", PYTHON, "ustar"]),
+    complete(&["python3", "-c", PYTHON, "gnu"]),
+    complete(&["python3", "-c", PYTHON, "pax"]),
+    complete(&["python3", "-c", PYTHON, "global"]),
+    refusing(&[
+        "sh",
+        "-c",
+        "cd .. && bsdtar -cf - --format ustar tree/* tree/.[!.]*",
+    ]),
+];
+
+const GNU: [Maker; 12] = [
+    complete(&["tar", "-cf", "-", "--format=gnu", "."]),
+    complete(&["tar", "-cf", "-", "--format=oldgnu", "--sparse", "."]),
+    complete(&["tar", "-cf", "-", "--format=posix", "."]),
+    complete(&[
+        "tar",
+        "-cf",
+        "-",
+        "--format=posix",
+        "--sparse",
+        "--sparse-version=0.0",
+        ".",
+    ]),
+    complete(&[
+        "tar",
+        "-cf",
+        "-",
+        "--format=posix",
+        "--sparse",
+        "--sparse-version=0.1",
+        ".",
+    ]),
+    complete(&[
+        "tar",
+        "-cf",
+        "-",
+        "--format=posix",
+        "--sparse",
+        "--sparse-version=1.0",
+        ".",
+    ]),
+    complete(&["tar", "-cf", "-", "--format=gnu", "--incremental", "."]),
+    complete(&[
+        "tar",
+        "-cf",
+        "-",
+        "--format=posix",
+        "--listed-incremental=../snapshot",
+        "--label=.l",
+        ".",
+    ]),
+    complete(&[
+        "tar",
+        "-b1",
+        "-cf",
+        "-",
+        "--format=posix",
+        "--pax-option=path:=./all,comment=c",
+        ".",
+    ]),
+    complete(&[
+        "tar",
+        "-cf",
+        "-",
+        "--absolute-names",
+        "--transform=s,^,/,",
+        ".",
+    ]),
+    refusing(&["tar", "-cf", "-", "--format=ustar", "."]),
+    refusing(&["tar", "-cf", "-", "--format=v7", "."]),
+];
+
+impl Maker {
+    fn archive(&self, tree: &Path) -> Vec<u8> {
+        let (program, arguments) = self.arguments.split_first().unwrap();
+        let output = command(program)
+            .current_dir(tree)
+            .args(arguments)
+            .output()
+            .unwrap_or_else(|error| panic!("{program} has to be installed: {error}"));
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.success() || self.refuses && output.status.code() != Some(127),
+            "{arguments:?}: {stderr}"
+        );
+        assert!(output.stdout.len() >= 1024, "{arguments:?}: {stderr}");
+        output.stdout
+    }
+}
+
+/// Archives by all of `makers`, and damaged copies, each compared with tar and in any pieces.
+fn compare(makers: &[Maker], salt: u64) {
+    let seed = setting("AMRELAY_INDEX_SEED", 1);
+    let cases = setting("AMRELAY_INDEX_CASES", 18);
+    for number in 0..setting("AMRELAY_INDEX_TREES", 8) {
+        let mut dice = Dice(
+            seed.wrapping_mul(1000)
+                .wrapping_add(number)
+                .wrapping_add(salt),
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let tree = folder.path().join("tree");
+        std::fs::create_dir(&tree).unwrap();
+        std::fs::write(tree.join("plain"), b"body").unwrap();
+        std::fs::write(tree.join(".hidden"), b"").unwrap();
+        plant_at_random(&mut dice, &tree, 20);
+        let made: Vec<_> = makers.iter().map(|maker| maker.archive(&tree)).collect();
+        let found = made.iter().all(|archive| {
+            let listing = list(archive);
+            listing.complete
+                && listing
+                    .lines
+                    .windows(6)
+                    .any(|line| line == b"plain\n" || line == b"./all\n" || line == b"/all\n/")
+        });
+        assert!(
+            found,
+            "seed {seed}, tree {number}: an archive lists nothing"
+        );
+
+        let mut archives = made.clone();
+        for archive in &made {
+            for _ in 0..cases {
+                let other = &made[dice.roll(made.len())];
+                archives.push(match dice.roll(20) {
+                    0 => [archive, &other[..]].concat(),
+                    _ => damaged(&mut dice, archive, other),
+                });
+            }
+        }
+        let what = |index: usize| {
+            let maker = index
+                .checked_sub(made.len())
+                .map_or(index, |copy| copy / usize::try_from(cases).unwrap());
+            format!(
+                "AMRELAY_INDEX_SEED={seed}, tree {number}, archive {index} by {:?}",
+                makers[maker].arguments
+            )
+        };
+        assert_same(&archives, &what);
+        for (index, archive) in archives.iter().enumerate() {
+            let whole = list_in_pieces(archive, &[archive.len()], false);
+            let lengths = [
+                1 + dice.roll(600),
+                1 + dice.roll(9),
+                512,
+                1 + dice.roll(20_000),
+            ];
+            for (lengths, skip) in [
+                (&lengths[..], false),
+                (&lengths[..], true),
+                (&[1][..], true),
+            ] {
+                assert!(
+                    list_in_pieces(archive, lengths, skip) == whole,
+                    "{}: pieces of {lengths:?}",
+                    what(index)
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn other_programs() {
+    compare(&FOREIGN, 0);
+}
+
+#[test]
+fn gnu_tar() {
+    compare(&GNU, 500);
+}
