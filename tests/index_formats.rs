@@ -3,6 +3,8 @@
 
 mod index_support;
 
+use std::os::unix::fs::FileExt;
+
 use amrelay::index::{Fault, MAX_MAP_ENTRIES, MAX_NAME, Outcome, TarIndex};
 use index_support::*;
 
@@ -305,6 +307,55 @@ fn bodies_larger_than_any_disk_are_skipped_by_arithmetic() {
 }
 
 #[test]
+fn bodies_beyond_8_gib_end_where_tar_says() {
+    const SIZE: u64 = 9 << 30;
+    let binary = |magic, flag| {
+        let mut header = Header::new(magic, flag, b"./big", 0);
+        header.put(124, &[&[0x80, 0, 0, 0][..], &SIZE.to_be_bytes()].concat());
+        header.seal()
+    };
+    let extended = [
+        member(
+            Magic::Ustar,
+            b'x',
+            b"",
+            &record(b"size", SIZE.to_string().as_bytes()),
+        ),
+        Header::new(Magic::Ustar, b'0', b"./big", 0).seal(),
+    ];
+    let mut base_64 = Header::new(Magic::V7, b'0', b"./big", 0);
+    base_64.put(124, b"+JAAAAA\0    ");
+    for headers in [
+        binary(Magic::Gnu, b'0'),
+        binary(Magic::V7, b'7'),
+        binary(Magic::Ustar, b'A'),
+        extended.concat(),
+        base_64.seal(),
+    ] {
+        let behind = [member(Magic::Gnu, b'0', b"./behind", b""), vec![0; 1024]].concat();
+        // The body is a hole, over which tar seeks as well.
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().write_all_at(&headers, 0).unwrap();
+        let end = headers.len() as u64 + SIZE;
+        file.as_file().write_all_at(&behind, end).unwrap();
+        let listed = tar(
+            file.path().parent().unwrap(),
+            &["-tf", file.path().to_str().unwrap()],
+        );
+        assert_eq!(listed, b"./big\n./behind\n");
+
+        let mut lines = Vec::new();
+        let mut parser = TarIndex::new();
+        collect(&mut parser, &headers, &mut lines);
+        assert_eq!(parser.skippable(), SIZE);
+        parser.skip(SIZE);
+        collect(&mut parser, &behind, &mut lines);
+        assert_eq!(lines, b"/big\n/behind\n");
+        assert_eq!(parser.finish(), Outcome::Complete { end_mark: true });
+    }
+}
+
+#[test]
 fn the_first_fault_is_kept_with_its_place() {
     let good = || member(Magic::Gnu, b'0', b"m", b"body");
     let archive = [good(), vec![b'j'; 1024], good(), good()].concat();
@@ -421,6 +472,32 @@ fn labels_in_extended_headers() {
         ]
         .concat(),
     ]);
+}
+
+#[test]
+fn numbers_of_a_volume_are_judged_at_once() {
+    // Of a `g`, even if no member follows; of an `x` when its member comes.
+    for flag in [b'g', b'x'] {
+        for key in [
+            &b"GNU.volume.size"[..],
+            b"GNU.volume.offset",
+            b"size",
+            b"mtime",
+        ] {
+            for value in [&b"x"[..], b"1", b"18446744073709551616"] {
+                let header = member(Magic::Ustar, flag, b"", &record(key, value));
+                let archive = |rest: Vec<u8>| [header.clone(), rest, vec![0; 1024]].concat();
+                let archives = [
+                    archive(Vec::new()),
+                    archive(member(Magic::Ustar, b'g', b"", b"")),
+                    archive(member(Magic::Ustar, b'0', b"m", b"")),
+                ];
+                let what =
+                    |index| format!("{} in {}, {index}", key.escape_ascii(), char::from(flag));
+                assert_same(&archives, &what);
+            }
+        }
+    }
 }
 
 #[test]

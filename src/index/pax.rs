@@ -233,7 +233,7 @@ impl Records {
             }
         }
         if !valid {
-            settings.fault = settings.fault.or(Some((Fault::RecordValue, offset)));
+            settings.blame(Some(self.current), (Fault::RecordValue, offset));
         }
     }
 }

@@ -26,6 +26,8 @@ pub(super) enum Key {
     Map,
     /// A number without an effect here, at most so large.
     Number(u64),
+    /// A number of the volume, without an effect here; GNU tar reads it as soon as it comes.
+    VolumeNumber,
     /// A time without an effect here.
     Time,
     Other,
@@ -46,7 +48,7 @@ impl Key {
             b"GNU.sparse.map" => Self::Map,
             b"GNU.sparse.offset" => Self::EntryOffset,
             b"GNU.sparse.minor" | b"uid" | b"gid" => Self::Number(u64::from(u32::MAX)),
-            b"GNU.volume.size" | b"GNU.volume.offset" => Self::Number(u64::MAX),
+            b"GNU.volume.size" | b"GNU.volume.offset" => Self::VolumeNumber,
             b"mtime" | b"atime" | b"ctime" => Self::Time,
             _ => Self::Other,
         }
@@ -59,7 +61,7 @@ impl Key {
                 Some(super::number::MAX_OFFSET)
             }
             Self::SparseMajor => Some(u64::from(u32::MAX)),
-            Self::EntryCount => Some(u64::MAX),
+            Self::EntryCount | Self::VolumeNumber => Some(u64::MAX),
             Self::Number(largest) => Some(largest),
             _ => None,
         }
@@ -87,7 +89,9 @@ pub(super) struct Settings {
     map: MapEffect,
     map_too_large: bool,
     /// What GNU tar will complain about when it applies these settings to a member.
-    pub(super) fault: Option<(Fault, u64)>,
+    fault: Option<(Fault, u64)>,
+    /// What it complains about at once.
+    volume_fault: Option<(Fault, u64)>,
 }
 
 impl Settings {
@@ -103,6 +107,7 @@ impl Settings {
             map: MapEffect::default(),
             map_too_large: false,
             fault: None,
+            volume_fault: None,
         }
     }
 
@@ -160,6 +165,24 @@ impl Settings {
     /// Takes over the number of entries in a `GNU.sparse.map`.
     pub(super) fn set_map(&mut self, entries: u64) {
         self.map.add(MapStep::Map(entries), self.order);
+    }
+
+    /// Keeps the first fault in the value of `key`, or in the records themselves if there is none.
+    ///
+    /// A volume's numbers in a `g` are read even if no member follows (xheader.c, `decg`).
+    pub(super) fn blame(&mut self, key: Option<Key>, fault: (Fault, u64)) {
+        let at_once = key == Some(Key::VolumeNumber) && self.order == Order::LastToFirst;
+        let slot = if at_once {
+            &mut self.volume_fault
+        } else {
+            &mut self.fault
+        };
+        *slot = slot.or(Some(fault));
+    }
+
+    /// What GNU tar complains about before a member comes.
+    pub(super) fn fault_at_once(&self) -> Option<(Fault, u64)> {
+        self.volume_fault
     }
 
     /// Moves the label, if one is set, to `label`.

@@ -398,13 +398,15 @@ impl TarIndex {
             Scope::Own => &mut self.pending.own,
             Scope::Global => &mut self.global,
         };
-        match self.records.block(block, settings, self.offset) {
+        let progress = self.records.block(block, settings, self.offset);
+        self.damage = self.damage.or(settings.fault_at_once());
+        match progress {
             Ok(Progress::More) => return self.state = State::Records { scope, left },
             Ok(Progress::Finished) => {}
             Err(fault) if fault.ends_index() => return self.end(fault),
             // GNU tar reads the records of an `x` only when its member comes.
             Err(fault) if scope == Scope::Own => {
-                settings.fault = settings.fault.or(Some((fault, self.offset)));
+                settings.blame(None, (fault, self.offset));
             }
             Err(fault) => self.note(fault),
         }
