@@ -127,6 +127,64 @@ static void an_empty_stream_is_no_archive(void)
     amrelay_index_free(index);
 }
 
+/* What a format makes of a stream: its state, and how many lines there are. */
+static amrelay_index_result indexed_as(uint32_t format, const char *command, uint64_t *skippable)
+{
+    struct bytes stream = output_of(command), lines = {NULL, 0};
+    amrelay_index *index = NULL;
+    amrelay_index_result result;
+    CHECK_CODE(amrelay_index_new_format(format, &index), 0);
+    CHECK_CODE(amrelay_index_push(index, stream.data, stream.length, append, &lines), 0);
+    *skippable = amrelay_index_skippable(index);
+    result = finish(index);
+    CHECK((strcmp(amrelay_index_message(index), "") == 0) == (result.state == AMRELAY_INDEX_COMPLETE));
+    CHECK((lines.length > 0) == (result.entries > 0));
+    amrelay_index_free(index);
+    free(stream.data);
+    free(lines.data);
+    return result;
+}
+
+static void a_format_is_named_or_detected(void)
+{
+    const struct {
+        const char *command;
+        int32_t named, detected;
+    } streams[] = {
+        {ARCHIVE, AMRELAY_INDEX_COMPLETE, AMRELAY_INDEX_COMPLETE},
+        {ARCHIVE " --format=v7", AMRELAY_INDEX_COMPLETE, AMRELAY_INDEX_COMPLETE},
+        {"head -c 10240 /dev/zero", AMRELAY_INDEX_COMPLETE, AMRELAY_INDEX_COMPLETE},
+        {ARCHIVE " | head -c 2000", AMRELAY_INDEX_DAMAGED, AMRELAY_INDEX_DAMAGED},
+        {ARCHIVE " | gzip", AMRELAY_INDEX_DAMAGED, AMRELAY_INDEX_NO_ARCHIVE},
+        {"head -c 600 include/amrelay.h", AMRELAY_INDEX_DAMAGED, AMRELAY_INDEX_NO_ARCHIVE},
+        {"printf short", AMRELAY_INDEX_DAMAGED, AMRELAY_INDEX_NO_ARCHIVE},
+    };
+    size_t i;
+    for (i = 0; i < sizeof streams / sizeof *streams; i++) {
+        const char *command = streams[i].command;
+        uint64_t skippable;
+        amrelay_index_result named = indexed_as(AMRELAY_INDEX_FORMAT_TAR, command, &skippable);
+        amrelay_index_result detected = indexed_as(AMRELAY_INDEX_FORMAT_DETECT, command, &skippable);
+        CHECK(named.state == streams[i].named && detected.state == streams[i].detected);
+        if (detected.state == AMRELAY_INDEX_NO_ARCHIVE)
+            CHECK(detected.entries == 0 && detected.end_mark == 0);
+        else
+            CHECK(detected.entries == named.entries && detected.offset == named.offset);
+    }
+}
+
+/* GNU tar lists a member behind junk; whoever has the format detected does not. */
+static void junk_in_front_is_no_archive_only_if_detected(void)
+{
+    const char *junk = "head -c 512 include/amrelay.h; tar --create --file=- include/amrelay.h";
+    uint64_t skippable;
+    amrelay_index_result result = indexed_as(AMRELAY_INDEX_FORMAT_TAR, junk, &skippable);
+    CHECK(result.state == AMRELAY_INDEX_DAMAGED && result.entries == 1 && result.offset == 0);
+    result = indexed_as(AMRELAY_INDEX_FORMAT_DETECT, junk, &skippable);
+    CHECK(result.state == AMRELAY_INDEX_NO_ARCHIVE && result.entries == 0);
+    CHECK(skippable == UINT64_MAX);
+}
+
 static void nothing_follows_the_end(void)
 {
     amrelay_index *index = new_index();
@@ -158,8 +216,10 @@ static void the_line_function_may_free_the_index_but_not_use_it(void)
 
 static void wrong_arguments_are_refused(void)
 {
-    amrelay_index *index = new_index();
+    amrelay_index *index = new_index(), *none = NULL;
     amrelay_index_result result = {0};
+    CHECK_CODE(amrelay_index_new_format(2, &none), AMRELAY_E_ARGUMENT);
+    CHECK(none == NULL);
     CHECK_CODE(amrelay_index_skip(index, 1), AMRELAY_E_ARGUMENT);
     CHECK_CODE(amrelay_index_push(index, "x", (size_t)-1, append, NULL), AMRELAY_E_ARGUMENT);
     CHECK_CODE(amrelay_index_finish(index, &result), AMRELAY_E_SIZE);
@@ -177,6 +237,7 @@ static void null_is_refused(void)
     amrelay_index_result result = {0};
     result.size = sizeof result;
     CHECK_CODE(amrelay_index_new(NULL), AMRELAY_E_NULL);
+    CHECK_CODE(amrelay_index_new_format(AMRELAY_INDEX_FORMAT_TAR, NULL), AMRELAY_E_NULL);
     CHECK_CODE(amrelay_index_push(NULL, "x", 1, append, NULL), AMRELAY_E_NULL);
     CHECK_CODE(amrelay_index_push(index, NULL, 1, append, NULL), AMRELAY_E_NULL);
     CHECK_CODE(amrelay_index_push(index, "x", 1, NULL, NULL), AMRELAY_E_NULL);
@@ -209,6 +270,8 @@ int main(void)
         CASE(bodies_need_not_be_shown),
         CASE(a_cut_archive_is_damaged_and_told_where),
         CASE(an_empty_stream_is_no_archive),
+        CASE(a_format_is_named_or_detected),
+        CASE(junk_in_front_is_no_archive_only_if_detected),
         CASE(nothing_follows_the_end),
         CASE(the_line_function_may_free_the_index_but_not_use_it),
         CASE(wrong_arguments_are_refused),

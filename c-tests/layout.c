@@ -55,6 +55,9 @@ SAME(index_command, AMRELAY_INDEX_COMMAND, 2);
 
 SAME(index_complete, AMRELAY_INDEX_COMPLETE, 0);
 SAME(index_damaged, AMRELAY_INDEX_DAMAGED, 1);
+SAME(index_no_archive, AMRELAY_INDEX_NO_ARCHIVE, 2);
+SAME(index_format_tar, AMRELAY_INDEX_FORMAT_TAR, 0);
+SAME(index_format_detect, AMRELAY_INDEX_FORMAT_DETECT, 1);
 
 /* Every struct begins with its size. */
 SAME(stats_first, offsetof(amrelay_stats, size), 0);

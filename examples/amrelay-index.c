@@ -1,10 +1,11 @@
 /*
  * amrelay-index: a tar archive on standard input, its index on standard output.
  *
- *     amrelay-index < archive.tar
+ *     amrelay-index [-d] < archive.tar
  *
- * Prints what `LC_ALL=C tar -tf - | sed -e 's/^\.//'` prints. Ends with status 0; with 1 and a message
- * if the archive is damaged or cut off; with 2 and a message if reading or writing failed.
+ * Prints what `LC_ALL=C tar -tf - | sed -e 's/^\.//'` prints. With -d the format is detected: what does not
+ * begin like a tar archive is refused. Ends with status 0; with 1 and a message if the archive is damaged or
+ * cut off, or is none; with 2 and a message if reading or writing failed.
  *
  * The contents of files do not pass through this program where the system can drop them: in a regular
  * file they are seeked over, out of a pipe they are spliced to /dev/null.
@@ -144,19 +145,19 @@ int main(int argc, char **argv)
 {
     amrelay_index *index = NULL;
     amrelay_index_result result = {0};
-    (void)argv;
-    if (argc > 1) {
-        fputs("usage: amrelay-index < archive.tar\n", stderr);
+    int detect = argc == 2 && strcmp(argv[1], "-d") == 0;
+    if (argc > 1 && !detect) {
+        fputs("usage: amrelay-index [-d] < archive.tar\n", stderr);
         return TROUBLE;
     }
-    check(amrelay_index_new(&index));
+    check(amrelay_index_new_format(detect ? AMRELAY_INDEX_FORMAT_DETECT : AMRELAY_INDEX_FORMAT_TAR, &index));
     read_archive(index);
     result.size = sizeof result;
     check(amrelay_index_finish(index, &result));
     if (fflush(stdout) != 0)
         fail("standard output", strerror(errno));
-    if (result.state == AMRELAY_INDEX_DAMAGED)
+    if (result.state != AMRELAY_INDEX_COMPLETE)
         fprintf(stderr, "amrelay-index: %s\n", amrelay_index_message(index));
     amrelay_index_free(index);
-    return result.state == AMRELAY_INDEX_DAMAGED ? 1 : 0;
+    return result.state == AMRELAY_INDEX_COMPLETE ? 0 : 1;
 }

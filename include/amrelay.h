@@ -200,6 +200,22 @@
 #define AMRELAY_INDEX_DAMAGED 1
 
 /**
+ * State of an index with a format to be detected: the stream is in no format that is known, and there is no line.
+ */
+#define AMRELAY_INDEX_NO_ARCHIVE 2
+
+/**
+ * Format of an indexed stream: tar. As GNU tar does, headers are looked for even behind bytes that are none.
+ */
+#define AMRELAY_INDEX_FORMAT_TAR 0
+
+/**
+ * Format of an indexed stream: to be detected. The stream is taken for tar if its first 512 bytes are a tar header
+ * with a fitting checksum, or all zeros (an archive without members).
+ */
+#define AMRELAY_INDEX_FORMAT_DETECT 1
+
+/**
  * Flag of a tee: compute the CRC-32C (Castagnoli) of the stream.
  */
 #define AMRELAY_TEE_CRC 1
@@ -476,7 +492,7 @@ typedef struct amrelay_index_result {
      */
     uint64_t offset;
     /**
-     * `AMRELAY_INDEX_COMPLETE` or `AMRELAY_INDEX_DAMAGED`.
+     * `AMRELAY_INDEX_COMPLETE`, `AMRELAY_INDEX_DAMAGED` or `AMRELAY_INDEX_NO_ARCHIVE`.
      */
     int32_t state;
     /**
@@ -1015,6 +1031,24 @@ void amrelay_sink_free(struct amrelay_sink *sink);
 int amrelay_index_new(struct amrelay_index **out);
 
 /**
+ * Makes an index like `amrelay_index_new`, of a stream whose format is named or to be detected.
+ *
+ * If it is to be detected and is not known, all that comes is skippable, no line is given, and the state is
+ * `AMRELAY_INDEX_NO_ARCHIVE`.
+ *
+ * Ownership: `*out` is the caller's, to be freed with `amrelay_index_free`; after a failure it is unchanged.
+ *
+ * NULL: `out` NULL is refused.
+ *
+ * Returns: 0; `AMRELAY_E_NULL` for `out` NULL; `AMRELAY_E_ARGUMENT` if `format` is neither
+ * `AMRELAY_INDEX_FORMAT_TAR` nor `AMRELAY_INDEX_FORMAT_DETECT`.
+ *
+ * Threads: as for `amrelay_index_new`.
+ */
+int amrelay_index_new_format(uint32_t format,
+                             struct amrelay_index **out);
+
+/**
  * Reads the next `len` bytes of the stream and gives the lines they complete to `fn`, before it returns.
  *
  * However the stream is split, the lines are the same. A damaged archive is no failure: `amrelay_index_finish` tells.
@@ -1071,7 +1105,7 @@ int amrelay_index_skip(struct amrelay_index *index,
  *
  * NULL: `index` and `result` NULL are refused.
  *
- * Returns: 0, for a damaged archive too: see `result->state`; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE` if `result->size`
+ * Returns: 0, for a damaged archive or none too: see `result->state`; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE` if `result->size`
  * is not known; `AMRELAY_E_STATE` for a call from the line function; `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
  *
  * Threads: one thread at a time.

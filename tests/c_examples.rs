@@ -173,6 +173,28 @@ fn damaged_archives_give_status_1_and_a_message() {
 }
 
 #[test]
+fn what_is_no_archive_is_refused_if_the_format_is_to_be_detected() {
+    let index = index_program();
+    let bytes = &archive().bytes;
+    assert_listed(&with_pipe(program(index).arg("-d"), bytes));
+    let behind_junk = [&[b'x'; 512], &bytes[..]].concat();
+    let found = with_pipe(&mut program(index), &behind_junk);
+    assert_eq!(found.status.code(), Some(1));
+    assert!(found.stdout == archive().listing);
+    let refused = with_pipe(program(index).arg("-d"), &behind_junk);
+    assert_eq!(
+        (refused.status.code(), &*refused.stdout),
+        (Some(1), &b""[..])
+    );
+    let message = String::from_utf8(refused.stderr).expect("text");
+    assert!(message.contains("not a tar archive"), "{message}");
+    assert_eq!(
+        with_pipe(program(index).arg("-x"), b"").status.code(),
+        Some(2)
+    );
+}
+
+#[test]
 fn bodies_in_a_file_are_seeked_over() {
     let path = archive().folder.path().join("huge.tar");
     // A body of 1 TiB, all of it a hole. Reading it takes minutes of processor time, of which there are 20 seconds.

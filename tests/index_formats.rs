@@ -356,6 +356,46 @@ fn bodies_beyond_8_gib_end_where_tar_says() {
 }
 
 #[test]
+fn an_archive_is_detected_by_its_first_block() {
+    let detect = |archive: &[u8]| {
+        let (mut parser, mut lines) = (TarIndex::detecting(), Vec::new());
+        archive
+            .chunks(100)
+            .for_each(|piece| collect(&mut parser, piece, &mut lines));
+        (parser.finish(), lines)
+    };
+    for magic in MAGICS {
+        let archive = [
+            member(magic, b'0', b"m", b"body"),
+            vec![b'j'; 512],
+            vec![0; 1024],
+        ]
+        .concat();
+        let (listing, outcome) = list_in_pieces(&archive, &[512], false);
+        assert_eq!(detect(&archive), (outcome, listing.lines));
+        let behind = [vec![b'j'; 512], archive].concat();
+        let refused = Outcome::Damaged {
+            what: Fault::NoHeader,
+            offset: 0,
+        };
+        assert_eq!(detect(&behind), (refused, Vec::new()));
+    }
+    assert_eq!(
+        detect(&[0; 10240]),
+        (Outcome::Complete { end_mark: true }, Vec::new())
+    );
+    for stream in [
+        &b""[..],
+        b"short",
+        &[&b"\x1f\x8b"[..], &[b'j'; 600]].concat(),
+    ] {
+        let (outcome, lines) = detect(stream);
+        assert!(matches!(outcome, Outcome::Damaged { what, .. } if what.is_no_archive()));
+        assert!(lines.is_empty());
+    }
+}
+
+#[test]
 fn the_first_fault_is_kept_with_its_place() {
     let good = || member(Magic::Gnu, b'0', b"m", b"body");
     let archive = [good(), vec![b'j'; 1024], good(), good()].concat();

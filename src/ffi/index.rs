@@ -15,11 +15,20 @@ use crate::index::{Outcome, TarIndex};
 pub const AMRELAY_INDEX_COMPLETE: i32 = 0;
 /// State of an index: the archive is damaged or cut off; the lines are what could be read.
 pub const AMRELAY_INDEX_DAMAGED: i32 = 1;
+/// State of an index with a format to be detected: the stream is in no format that is known, and there is no line.
+pub const AMRELAY_INDEX_NO_ARCHIVE: i32 = 2;
+
+/// Format of an indexed stream: tar. As GNU tar does, headers are looked for even behind bytes that are none.
+pub const AMRELAY_INDEX_FORMAT_TAR: u32 = 0;
+/// Format of an indexed stream: to be detected. The stream is taken for tar if its first 512 bytes are a tar header
+/// with a fitting checksum, or all zeros (an archive without members).
+pub const AMRELAY_INDEX_FORMAT_DETECT: u32 = 1;
 
 /// The index of one tar stream: what `LC_ALL=C tar -tf - | sed -e 's/^\.//'` prints for it.
 pub struct amrelay_index {
     marks: Marks,
     parser: Mutex<TarIndex>,
+    detecting: bool,
     end: OnceLock<End>,
 }
 
@@ -51,7 +60,7 @@ pub struct amrelay_index_result {
     pub entries: u64,
     /// Bytes of the stream before the first fault; 0 if there was none.
     pub offset: u64,
-    /// `AMRELAY_INDEX_COMPLETE` or `AMRELAY_INDEX_DAMAGED`.
+    /// `AMRELAY_INDEX_COMPLETE`, `AMRELAY_INDEX_DAMAGED` or `AMRELAY_INDEX_NO_ARCHIVE`.
     pub state: i32,
     /// 1 if the archive's end mark was seen; 0 if the stream ended before it.
     pub end_mark: u32,
@@ -75,13 +84,34 @@ unsafe impl Layout for amrelay_index_result {
 pub unsafe extern "C" fn amrelay_index_new(out: *mut *mut amrelay_index) -> c_int {
     guard("amrelay_index_new", || {
         check_out(out)?;
-        let index = amrelay_index {
-            marks: Marks::any_thread(),
-            parser: Mutex::new(TarIndex::new()),
-            end: OnceLock::new(),
-        };
         // SAFETY: not NULL, so the caller's variable.
-        unsafe { publish(index, out) };
+        unsafe { publish(amrelay_index::new(AMRELAY_INDEX_FORMAT_TAR)?, out) };
+        Ok(0)
+    })
+}
+
+/// Makes an index like `amrelay_index_new`, of a stream whose format is named or to be detected.
+///
+/// If it is to be detected and is not known, all that comes is skippable, no line is given, and the state is
+/// `AMRELAY_INDEX_NO_ARCHIVE`.
+///
+/// Ownership: `*out` is the caller's, to be freed with `amrelay_index_free`; after a failure it is unchanged.
+///
+/// NULL: `out` NULL is refused.
+///
+/// Returns: 0; `AMRELAY_E_NULL` for `out` NULL; `AMRELAY_E_ARGUMENT` if `format` is neither
+/// `AMRELAY_INDEX_FORMAT_TAR` nor `AMRELAY_INDEX_FORMAT_DETECT`.
+///
+/// Threads: as for `amrelay_index_new`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn amrelay_index_new_format(
+    format: u32,
+    out: *mut *mut amrelay_index,
+) -> c_int {
+    guard("amrelay_index_new_format", || {
+        check_out(out)?;
+        // SAFETY: not NULL, so the caller's variable.
+        unsafe { publish(amrelay_index::new(format)?, out) };
         Ok(0)
     })
 }
@@ -182,7 +212,7 @@ pub unsafe extern "C" fn amrelay_index_skip(index: *mut amrelay_index, n: u64) -
 ///
 /// NULL: `index` and `result` NULL are refused.
 ///
-/// Returns: 0, for a damaged archive too: see `result->state`; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE` if `result->size`
+/// Returns: 0, for a damaged archive or none too: see `result->state`; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE` if `result->size`
 /// is not known; `AMRELAY_E_STATE` for a call from the line function; `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
 ///
 /// Threads: one thread at a time.
@@ -240,6 +270,20 @@ pub unsafe extern "C" fn amrelay_index_free(index: *mut amrelay_index) {
 }
 
 impl amrelay_index {
+    fn new(format: u32) -> Result<Self, Failure> {
+        let parser = match format {
+            AMRELAY_INDEX_FORMAT_TAR => TarIndex::new(),
+            AMRELAY_INDEX_FORMAT_DETECT => TarIndex::detecting(),
+            _ => return Err(Failure::argument(format!("{format} is no format"))),
+        };
+        Ok(Self {
+            marks: Marks::any_thread(),
+            parser: Mutex::new(parser),
+            detecting: format == AMRELAY_INDEX_FORMAT_DETECT,
+            end: OnceLock::new(),
+        })
+    }
+
     /// Runs `work` with the parser, as long as the stream goes on. The parser stays locked while the line function
     /// runs: a second call finds it so and is refused, it does not wait.
     fn parsing<R>(
@@ -262,6 +306,9 @@ impl amrelay_index {
         let end = self.end.get_or_init(|| End::new(parser.finish()));
         let (state, offset, end_mark) = match end.outcome {
             Outcome::Complete { end_mark } => (AMRELAY_INDEX_COMPLETE, 0, end_mark),
+            Outcome::Damaged { what, offset } if self.detecting && what.is_no_archive() => {
+                (AMRELAY_INDEX_NO_ARCHIVE, offset, false)
+            }
             Outcome::Damaged { offset, .. } => (AMRELAY_INDEX_DAMAGED, offset, false),
         };
         Ok(amrelay_index_result {

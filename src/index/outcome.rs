@@ -12,6 +12,9 @@ pub enum Fault {
     TooShort,
     /// The stream is compressed; the text names the program.
     Compressed(&'static str),
+    /// The first block is neither a header nor zeros; noted only where the format is to be
+    /// [detected](super::TarIndex::detecting).
+    NoHeader,
     /// A block that had to be a header has a wrong checksum.
     HeaderChecksum,
     /// A header's size field is no number.
@@ -45,12 +48,19 @@ impl Fault {
             self,
             Self::TooShort
                 | Self::Compressed(_)
+                | Self::NoHeader
                 | Self::CutInBody
                 | Self::CutInExtendedHeader
                 | Self::CutInSparseMap
                 | Self::SparseMapTooLarge
                 | Self::NameTooLong
         )
+    }
+
+    /// Whether the stream is no tar archive at all.
+    #[must_use]
+    pub fn is_no_archive(self) -> bool {
+        matches!(self, Self::TooShort | Self::Compressed(_) | Self::NoHeader)
     }
 }
 
@@ -59,6 +69,7 @@ impl fmt::Display for Fault {
         match self {
             Self::TooShort => out.write_str("not a tar archive: shorter than one block"),
             Self::Compressed(program) => write!(out, "not a tar archive: compressed ({program})"),
+            Self::NoHeader => out.write_str("not a tar archive: the first block is no header"),
             Self::HeaderChecksum => out.write_str("bad header: the checksum is wrong"),
             Self::HeaderSize => out.write_str("bad header: the size is not a number"),
             Self::HeaderNumber(field) => write!(out, "a header's {field} is not a number"),

@@ -22,8 +22,9 @@ enum Scope {
 /// What the next block is.
 #[derive(Clone, Copy)]
 enum State {
-    /// The stream's first block: a header, if the stream is not compressed.
-    First,
+    /// The stream's first block: a header, if the stream is not compressed. Otherwise GNU tar looks
+    /// for one in the blocks behind it; with `detect` it is not taken for an archive.
+    First { detect: bool },
     /// A header.
     Header,
     /// Part of a long name (`L`), of which so many bytes are still to come.
@@ -153,7 +154,7 @@ impl TarIndex {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            state: State::First,
+            state: State::First { detect: false },
             skip_left: 0,
             cut: Fault::CutInBody,
             partial: [0; BLOCK],
@@ -174,6 +175,17 @@ impl TarIndex {
                 printed: false,
             },
             listing: Listing::new(),
+        }
+    }
+
+    /// A parser at the beginning of a stream that may be anything: unless its first block is a tar
+    /// header with a fitting checksum, or zeros, there is no line, and the outcome's fault
+    /// [is no archive](Fault::is_no_archive). In an archive all is as with [`new`](Self::new).
+    #[must_use]
+    pub fn detecting() -> Self {
+        Self {
+            state: State::First { detect: true },
+            ..Self::new()
         }
     }
 
@@ -234,7 +246,7 @@ impl TarIndex {
     #[must_use]
     pub fn finish(&self) -> Outcome {
         let cut = match self.state {
-            State::First => Some(Fault::TooShort),
+            State::First { .. } => Some(Fault::TooShort),
             State::Ended => None,
             _ if self.skip_left > 0 => Some(self.cut),
             State::Header => None,
@@ -284,10 +296,14 @@ impl TarIndex {
 
     fn look_at(&mut self, block: &[u8; BLOCK], sink: &mut dyn FnMut(&[u8])) -> Verdict {
         match self.state {
-            State::First => {
+            State::First { detect } => {
                 self.state = State::Header;
                 if let Some(program) = Header(block).compressed() {
                     self.end(Fault::Compressed(program));
+                    return Verdict::Taken;
+                }
+                if detect && Header(block).kind() == Kind::Bad {
+                    self.end(Fault::NoHeader);
                     return Verdict::Taken;
                 }
                 return Verdict::Again;
