@@ -1,4 +1,5 @@
-//! What the fuzz targets share: the corpus is plain tar archives, and they are damaged by block.
+//! What the fuzz targets share: the corpus is plain tar archives, which are damaged by block and
+//! get extended headers.
 
 use amrelay::index::{Outcome, TarIndex};
 
@@ -12,7 +13,7 @@ pub fn mutate(data: &mut [u8], length: usize, most: usize, seed: u32) -> usize {
     let mut dice = Dice(u64::from(seed) | 1 << 32);
     let blocks = length / BLOCK;
     let mut archive = data[..length].to_vec();
-    match dice.roll(8) {
+    match dice.roll(10) {
         0 if blocks > 1 => {
             let (one, other) = (dice.roll(blocks), dice.roll(blocks));
             for at in 0..BLOCK {
@@ -38,6 +39,10 @@ pub fn mutate(data: &mut [u8], length: usize, most: usize, seed: u32) -> usize {
                 .unwrap_or(&b'0');
             archive[at + field] = value;
         }
+        5 | 6 if length + 2 * BLOCK <= most => {
+            let at = dice.roll(blocks + 1) * BLOCK;
+            archive.splice(at..at, extended_header(&mut dice));
+        }
         _ => {
             let new = libfuzzer_sys::fuzzer_mutate(data, length, most);
             archive = data[..new].to_vec();
@@ -49,6 +54,64 @@ pub fn mutate(data: &mut [u8], length: usize, most: usize, seed: u32) -> usize {
     archive.truncate(most.min(data.len()));
     data[..archive.len()].copy_from_slice(&archive);
     archive.len()
+}
+
+/// An `x` or `g` header with records that count, as chance would not write them.
+fn extended_header(dice: &mut Dice) -> Vec<u8> {
+    const KEYS: [&str; 18] = [
+        "path",
+        "size",
+        "linkpath",
+        "mtime",
+        "uid",
+        "comment",
+        "GNU.sparse.name",
+        "GNU.sparse.size",
+        "GNU.sparse.realsize",
+        "GNU.sparse.major",
+        "GNU.sparse.minor",
+        "GNU.sparse.numblocks",
+        "GNU.sparse.offset",
+        "GNU.sparse.numbytes",
+        "GNU.sparse.map",
+        "GNU.volume.label",
+        "GNU.volume.size",
+        "GNU.volume.offset",
+    ];
+    const VALUES: [&str; 16] = [
+        "",
+        "0",
+        "1",
+        "2",
+        "512",
+        "1000",
+        "-1",
+        "x",
+        "0,1",
+        "0,1,5,2",
+        "0,1,",
+        "./a\nb",
+        ".b",
+        "1.5",
+        "9223372036854775808",
+        "18446744073709551616",
+    ];
+    let mut payload = Vec::new();
+    for _ in 0..=dice.roll(4) {
+        let (key, value) = (KEYS[dice.roll(KEYS.len())], VALUES[dice.roll(VALUES.len())]);
+        // Blank, equals sign and newline, and one digit or two for the length itself.
+        let rest = key.len() + value.len() + 3;
+        let length = rest + if rest < 9 { 1 } else { 2 };
+        payload.extend(format!("{length} {key}={value}\n").bytes());
+    }
+    let mut blocks = vec![0; 2 * BLOCK];
+    blocks[124..135].copy_from_slice(format!("{:011o}", payload.len()).as_bytes());
+    blocks[100..107].copy_from_slice(b"0000644");
+    blocks[156] = b"xxgX"[dice.roll(4)];
+    blocks[257..265].copy_from_slice(b"ustar\x0000");
+    blocks[BLOCK..BLOCK + payload.len()].copy_from_slice(&payload);
+    seal(&mut blocks[..BLOCK]);
+    blocks
 }
 
 /// Makes the checksum of every block with a magic fit.
