@@ -5,9 +5,9 @@
 # /etc with Amanda's user and services added, an empty /run and /dev/shm, and only COMMAND's own processes: all of them
 # end with it. The machine's own configuration, processes and ports are out of reach.
 #
-# Amanda wants every directory above its security file to belong to root and to be closed to others' writing, and its
-# user must be able to pass through them. A checkout in a home directory or below /tmp is neither: --private-path puts
-# root's own directories in place of those above the build folder, with the same contents below.
+# Amanda's user must be able to pass through all directories above the build folder, which a home directory may not allow:
+# --private-path puts others in their place, with the same contents below. It also gives COMMAND a /tmp of its own: Amanda
+# leaves files there, some under names that hold the number of a process, which is the same in many sandboxes.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 
@@ -54,17 +54,29 @@ private_etc() {
     mount --bind $inside/etc /etc
 }
 
-# Prints the topmost directory above the build folder that Amanda would not trust or could not enter.
+# Prints the topmost directory above the build folder that not everybody can enter.
 first_unfit_directory() {
     local path='' part IFS=/
     for part in ${build#/}; do
         path=$path/$part
-        # Root's, not writable by group or others, open to others' passing.
-        if [ "$(stat -c %u "$path")" != 0 ] || [ $((0$(stat -c %a "$path") & 023)) -ne 1 ]; then
+        if [ $((0$(stat -c %a "$path") & 1)) -ne 1 ]; then
             echo "$path"
             return
         fi
     done
+}
+
+private_tmp() {
+    local kept
+    mkdir $inside/tmp
+    mount -t tmpfs -o mode=1777 tmpfs $inside/tmp
+    # What is below /tmp and needed stays where it is.
+    for kept in "$repository" "$AMANDA_PREFIX"; do
+        [[ $kept/ == /tmp/* ]] || continue
+        mkdir -p "$inside$kept"
+        mount --bind "$kept" "$inside$kept"
+    done
+    mount --rbind $inside/tmp /tmp
 }
 
 private_path() {
@@ -81,7 +93,6 @@ private_path() {
         mkdir "$build/$child"
         mount --bind "$inside/repository/build/$child" "$build/$child"
     done
-    cd "$repository"
 }
 
 if [ "${1-}" != --inside ]; then
@@ -101,6 +112,9 @@ mkdir $inside /run/lock
 private_etc
 if [ "${1-}" = --private-path ]; then
     shift
+    private_tmp
     private_path
+    # The current directory is covered if it is below one of them.
+    cd "$repository"
 fi
 exec "$@"

@@ -18,9 +18,10 @@ prepare_run() {
     write_client_config >"$run/etc/amanda/amanda-client.conf"
     : >"$server_config/disklist"
     touch "$run/var/amandates"
-    # Nothing but the tar and the ports Amanda was configured with.
-    echo "tcp_port_range=880,1010" >"$run/etc/amanda-security.conf"
-    echo "udp_port_range=900,1000" >>"$run/etc/amanda-security.conf"
+    # Nothing but the tar and the ports Amanda was configured with. Amanda trusts the file only if all directories above it
+    # are root's alone; it follows the link first, and those above the checkout can be anybody's.
+    printf '%s\n' tcp_port_range=880,1010 udp_port_range=900,1000 >/etc/amanda-security-private.conf
+    ln -sf /etc/amanda-security-private.conf "$run/etc/amanda-security.conf"
     write_permissions
     write_crypt_program
     chown -R "$AMANDA_USER:$AMANDA_USER" "$run"/{etc/amanda,debug,tmp,var}

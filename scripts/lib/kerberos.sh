@@ -31,26 +31,10 @@ write_kerberos_config() {
 END
 }
 
-# Amanda's driver keeps its tickets in /tmp under a name that holds the process's number, which is the same in many sandboxes.
-private_tmp() {
-    local own=/run/amrelay/tmp
-    mkdir $own
-    mount -t tmpfs -o mode=1777 tmpfs $own
-    # A checkout below /tmp stays where it is.
-    if [[ $repository/ == /tmp/* ]]; then
-        mkdir -p "$own/${repository#/tmp/}"
-        mount --bind "$repository" "$own/${repository#/tmp/}"
-    fi
-    mount --rbind $own /tmp
-    # What was the current directory is covered now.
-    cd "$PWD" || die "$PWD is gone"
-}
-
 # amandad is a host's service, whose key is root's.
 make_realm() {
     local programs=$build/tools/usr/sbin keytab=$run/etc/kerberos/keytab
     mkdir -p "$run/etc/kerberos"
-    private_tmp
     write_kerberos_config >/etc/krb5.conf
     {
         "$programs/kdb5_util" create -s -P "$(openssl rand -hex 16)"
