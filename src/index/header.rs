@@ -47,13 +47,13 @@ impl<'h> Header<'h> {
     /// Judges the checksum, as GNU tar does: the checksum field counts as spaces, and either the
     /// sum of unsigned or the sum of signed bytes may match (some old tars added signed ones).
     pub(super) fn kind(self) -> Kind {
-        let sum = |bytes: &[u8]| bytes.iter().map(|&byte| u32::from(byte)).sum::<u32>();
         let total = sum(self.0);
         if total == 0 {
             return Kind::Zero;
         }
         let field = &self.0[CHECKSUM];
-        let unsigned = total - sum(field) + 8 * u32::from(b' ');
+        let in_field = field.iter().map(|&byte| u32::from(byte)).sum::<u32>();
+        let unsigned = total - in_field + 8 * u32::from(b' ');
         let Some(recorded) = number::field(field, Notation::Octal, 0, MAX_OFFSET) else {
             return Kind::Bad;
         };
@@ -185,6 +185,17 @@ impl<'h> Header<'h> {
         let believed = self.0[MAGIC..].starts_with(b"ustar\0") || self.has_gnu_magic();
         (!believed || self.kind() != Kind::Good).then_some(found.1)
     }
+}
+
+/// The sum of all bytes. Sixteen narrow sums side by side are what vector units are good at.
+fn sum(block: &[u8; BLOCK]) -> u32 {
+    let mut lanes = [0_u16; 16];
+    for chunk in block.chunks_exact(lanes.len()) {
+        for (lane, &byte) in lanes.iter_mut().zip(chunk) {
+            *lane += u16::from(byte);
+        }
+    }
+    lanes.iter().map(|&lane| u32::from(lane)).sum()
 }
 
 fn readable(field: &[u8], below_zero: u64, largest: u64) -> bool {
