@@ -8,7 +8,8 @@
 //!
 //! The parser is pure: bytes are pushed into it, lines come out through a closure, and it does no
 //! I/O and no system calls. It holds no body and no member, so its memory is bounded whatever the
-//! input claims (below 2 MiB; names up to [`MAX_NAME`]). It never panics on any input.
+//! input claims (below 2 MiB; names up to [`MAX_NAME`]). It never panics on any input. Which lines there are, and where
+//! they differ from tar's, is told in `docs/tar-index.md`.
 //!
 //! | file | subject |
 //! |---|---|

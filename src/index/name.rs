@@ -42,7 +42,7 @@ impl Name {
             return Err(Fault::NameTooLong);
         }
         if length > self.bytes.capacity() {
-            // Doubling, but never past the limit: six names at most live in one index.
+            // Doubling, but never past the limit: seven names at most live in one index.
             let capacity = (2 * self.bytes.capacity()).max(length).min(MAX_NAME);
             self.bytes.reserve_exact(capacity - self.bytes.len());
         }
