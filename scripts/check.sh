@@ -57,11 +57,11 @@ amanda_tests() {
 }
 
 # The patched tree without the library must still be Amanda.
-without_the_library() {
-    export AMRELAY=no
+without_the_library() (
+    export AMRELAY=no AMANDA_PREFIX=$build/prefix-plain
     scripts/amanda.sh
     short_backup AUTH=bsdtcp
-}
+)
 
 step "Packages" scripts/packages.sh check
 step "Shell scripts" shellcheck -x scripts/*.sh scripts/lib/*.sh scripts/lib/faulty-tar .ci/run
