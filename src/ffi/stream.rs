@@ -97,6 +97,48 @@ pub unsafe extern "C" fn amrelay_stream_start(
     }
 }
 
+/// Reads nothing more into a stream before `amrelay_stream_resume`: its writer is held back by its full pipe. A frame that
+/// was begun is completed. Nothing happens to a stream that has ended.
+///
+/// Ownership: nothing changes hands.
+///
+/// NULL: `stream` NULL is refused.
+///
+/// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
+///
+/// Threads: the loop's thread, in callbacks too, the stream's own included.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn amrelay_stream_pause(stream: *mut amrelay_stream) -> c_int {
+    // SAFETY: the caller passes NULL or a stream that is not freed.
+    unsafe {
+        enter("amrelay_stream_pause", stream, |handle| {
+            handle.stream.pause();
+            Ok(0)
+        })
+    }
+}
+
+/// Goes on after `amrelay_stream_pause`. Nothing happens to a stream that was not paused, or has ended.
+///
+/// Ownership: nothing changes hands.
+///
+/// NULL: `stream` NULL is refused.
+///
+/// Returns: 0; `AMRELAY_E_NULL`; -errno if the descriptor cannot be watched any more: the stream stays paused;
+/// `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
+///
+/// Threads: the loop's thread, in callbacks too, the stream's own included.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn amrelay_stream_resume(stream: *mut amrelay_stream) -> c_int {
+    // SAFETY: the caller passes NULL or a stream that is not freed.
+    unsafe {
+        enter("amrelay_stream_resume", stream, |handle| {
+            handle.stream.resume()?;
+            Ok(0)
+        })
+    }
+}
+
 /// Tells how much of a stream the connection has taken, and what the stream waited for. May be asked after the end, too.
 ///
 /// Ownership: `stats` stays the caller's and is written only on success.

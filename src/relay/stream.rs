@@ -49,6 +49,20 @@ pub struct Stream {
 }
 
 impl Stream {
+    /// Reads nothing more before [`Stream::resume`], so that the writer is held back by its full pipe. A frame that was
+    /// begun is completed. Nothing happens to a stream that has ended.
+    pub fn pause(&self) {
+        self.core.pause();
+    }
+
+    /// Goes on after [`Stream::pause`]. Nothing happens to a stream that was not paused, or has ended.
+    ///
+    /// # Errors
+    /// Those of `epoll_ctl(2)`, when the descriptor cannot be watched any more; the stream stays paused then.
+    pub fn resume(&self) -> Result<()> {
+        Ok(self.core.resume()?)
+    }
+
     /// How much was taken by the connection, and what the stream waited for.
     #[must_use]
     pub fn stats(&self) -> Stats {
@@ -84,6 +98,8 @@ pub(super) struct Core {
     on_end: RefCell<Option<CodeCallback>>,
     meter: RefCell<Meter>,
     method: Cell<Method>,
+    /// The host has stopped the reading: the event is not active, and the schedule takes the stream for idle.
+    paused: Cell<bool>,
 }
 
 impl fmt::Debug for Core {
@@ -124,6 +140,7 @@ pub(super) fn start(link: &Rc<link::Core>, options: StreamOptions) -> Result<Str
             on_end: RefCell::new(options.on_end),
             meter: RefCell::new(Meter::start()),
             method: Cell::new(Method::Copy),
+            paused: Cell::new(false),
         }
     });
     link.state.borrow_mut().streams[key] = Some(Rc::clone(&core));
@@ -141,6 +158,25 @@ impl Core {
 
     fn is_running(&self) -> bool {
         self.source.borrow().is_some()
+    }
+
+    fn pause(&self) {
+        let Some(link) = self.link.upgrade().filter(|_| self.is_running()) else {
+            return;
+        };
+        self.paused.set(true);
+        self.event_loop.deactivate(self.event);
+        link.state.borrow_mut().outgoing.schedule.set_idle(self.key);
+        self.meter.borrow_mut().resume();
+    }
+
+    fn resume(&self) -> io::Result<()> {
+        if self.paused.get() && self.is_running() {
+            self.watch()?;
+            self.paused.set(false);
+            self.meter.borrow_mut().wait_for(Wait::Writer);
+        }
+        Ok(())
     }
 
     /// Asks to be told when the source has bytes.
@@ -204,7 +240,11 @@ impl Core {
     pub(super) fn sent(&self, payload: usize, ready: bool) {
         let mut meter = self.meter.borrow_mut();
         meter.passed(payload as u64);
-        meter.wait_for(if ready { Wait::Output } else { Wait::Writer });
+        if self.paused.get() {
+            meter.resume();
+        } else {
+            meter.wait_for(if ready { Wait::Output } else { Wait::Writer });
+        }
     }
 
     /// Shows the bytes of a frame that is out.
