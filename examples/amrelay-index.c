@@ -18,11 +18,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <amrelay.h>
 
-enum { TROUBLE = 2, BUFFER_SIZE = 65536, PIPE_SIZE = 1 << 20 };
+enum { TROUBLE = 2, BUFFER_SIZE = 1 << 18, PIPE_SIZE = 1 << 20 };
+
+/* Bounds of a nap, in nanoseconds: a shorter one costs more than it saves; a longer one would be felt. */
+enum { SHORTEST_NAP = 20000, LONGEST_NAP = 500000 };
 
 /* One splice(2) moves at most what the pipe holds; any large number will do. */
 #define SPLICE_SIZE ((uint64_t)1 << 30)
@@ -30,8 +34,11 @@ enum { TROUBLE = 2, BUFFER_SIZE = 65536, PIPE_SIZE = 1 << 20 };
 /* Standard input, and how its bytes can be dropped unread. */
 struct input {
     enum { BY_READING, BY_SEEKING, BY_SPLICING } skip;
-    off_t size;    /* of a regular file */
-    int sink;      /* /dev/null */
+    off_t size;        /* of a regular file */
+    int sink;          /* /dev/null */
+    uint64_t capacity; /* of a pipe, in bytes; 0 for anything else */
+    uint64_t taken;    /* bytes since the last nap */
+    long nap;          /* nanoseconds */
 };
 
 static void fail(const char *what, const char *why)
@@ -55,7 +62,7 @@ static void print_lines(void *arg, const void *buf, size_t len)
 
 static struct input open_input(void)
 {
-    struct input input = {BY_READING, 0, -1};
+    struct input input = {BY_READING, 0, -1, 0, 0, 0};
     struct stat status;
     if (fstat(STDIN_FILENO, &status) != 0)
         fail("standard input", strerror(errno));
@@ -70,6 +77,7 @@ static struct input open_input(void)
             input.skip = BY_SPLICING;
         /* A refusal does no harm: with a small pipe it only takes more turns. */
         (void)fcntl(STDIN_FILENO, F_SETPIPE_SZ, PIPE_SIZE);
+        input.capacity = (uint64_t)fcntl(STDIN_FILENO, F_GETPIPE_SZ);
     }
 #endif
     return input;
@@ -105,10 +113,36 @@ static uint64_t splice_away(struct input *input, uint64_t most)
 }
 #endif
 
-/* Drops up to `most` bytes unread; 0 if there are none, or if they have to be read. */
+/*
+ * Counts what was taken out of the pipe. When that emptied it, naps while it fills: who asks at once meets
+ * the writer in the middle of its write, and two processors then wait for one lock (mutex_spin_on_owner in
+ * a profile). The nap follows the writer's speed, so that the pipe is seldom found full.
+ */
+static void took(struct input *input, uint64_t count, int emptied)
+{
+    struct timespec pause = {0, 0};
+    input->taken += count;
+    if (!emptied || input->capacity == 0)
+        return;
+    if (input->taken >= input->capacity / 8 * 7)
+        input->nap -= input->nap / 4;
+    else if (input->taken < input->capacity / 2)
+        input->nap += input->nap / 4 + SHORTEST_NAP / 2;
+    if (input->nap > LONGEST_NAP)
+        input->nap = LONGEST_NAP;
+    input->taken = 0;
+    pause.tv_nsec = input->nap;
+    if (input->nap >= SHORTEST_NAP)
+        nanosleep(&pause, NULL);
+}
+
+/*
+ * Drops up to `most` bytes unread; 0 if there are none, or if they have to be read. What a single read takes
+ * along is not worth a call of its own.
+ */
 static uint64_t drop(struct input *input, uint64_t most)
 {
-    if (most == 0 || input->skip == BY_READING)
+    if (most < BUFFER_SIZE || input->skip == BY_READING)
         return 0;
 #ifdef __linux__
     if (input->skip == BY_SPLICING)
@@ -127,15 +161,18 @@ static void read_archive(amrelay_index *index)
         ssize_t got;
         if (dropped > 0) {
             check(amrelay_index_skip(index, dropped));
+            took(&input, dropped, 1);
             continue;
         }
         got = read(STDIN_FILENO, buffer, sizeof buffer);
         if (got == 0)
             break;
-        if (got > 0)
-            check(amrelay_index_push(index, buffer, (size_t)got, print_lines, NULL));
-        else if (errno != EINTR)
+        if (got == -1 && errno != EINTR)
             fail("standard input", strerror(errno));
+        if (got == -1)
+            continue;
+        check(amrelay_index_push(index, buffer, (size_t)got, print_lines, NULL));
+        took(&input, (uint64_t)got, got < BUFFER_SIZE);
     }
     if (input.sink != -1)
         close(input.sink);
