@@ -2,13 +2,16 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::thread;
 
 use crate::stats::{Meter, Wait};
 use crate::sys::Descriptor;
 use crate::sys::outlet::Outlet;
+use crate::sys::pipe::capacity;
 use crate::sys::wait::{PollFd, PollFlags, wait};
 
 use super::backlog::Backlog;
+use super::pace::Pace;
 use super::watch::{PIECE, Watch};
 use super::{Callback, Output};
 
@@ -49,6 +52,7 @@ pub(super) struct Flow {
     output: Sink,
     watch: Watch,
     meter: Meter,
+    pace: Pace,
 }
 
 /// What a poll found.
@@ -59,7 +63,9 @@ struct Found {
 
 impl Flow {
     pub(super) fn new(input: Descriptor, output: Sink, watch: Watch) -> Self {
+        let pace = Pace::new(capacity(input.as_fd()).unwrap_or(0));
         Self {
+            pace,
             input,
             output,
             watch,
@@ -140,6 +146,15 @@ impl Flow {
             }
         }
         Ok(())
+    }
+
+    /// The input was found empty: leaves it alone for a moment, so that it fills. Of no use where every byte is copied
+    /// in pieces smaller than the pipe.
+    pub(super) fn rest(&mut self) {
+        if let Some(rest) = self.pace.rest(self.meter.bytes()) {
+            self.meter.wait_for(Wait::Writer);
+            thread::sleep(rest);
+        }
     }
 
     /// Waits for one side. Meanwhile the index goes on, and a broken output is noticed.

@@ -16,6 +16,7 @@
 //! | `report.rs` | what came of it |
 //! | `thread.rs` | a tee in a thread of its own |
 //! | `flow.rs` | what both ways share: the ends, waiting, sending |
+//! | `pace.rs` | how soon to look again at an empty input |
 //! | `zero_copy.rs` | tee(2) and splice(2): the data does not pass through user space |
 //! | `copy.rs` | the portable way: read and write |
 //! | `watch.rs` | the second use of the bytes: CRC and index |
@@ -27,6 +28,7 @@ mod backlog;
 mod copy;
 mod flow;
 mod index;
+mod pace;
 mod report;
 mod thread;
 mod watch;

@@ -71,6 +71,9 @@ fn pass_unseen(flow: &mut Flow, skippable: u64) -> Result<Option<Ended>, Stop> {
         Ok(count) => flow.passed_unseen(count),
         Err(error) if would_wait(&error) => {
             let empty = readable_bytes(flow.input()).map_err(Stop::Input)? == 0;
+            if empty {
+                flow.rest();
+            }
             flow.wait(if empty { Wait::Writer } else { Wait::Output })?;
         }
         Err(error) if refused(&error) => return Ok(Some(Ended::Refused)),
@@ -85,6 +88,7 @@ fn pass_seen(flow: &mut Flow, side: &SidePipe, buffer: &mut [u8]) -> Result<Opti
         Ok(0) => return Ok(Some(Ended::Input)),
         Ok(count) => count,
         Err(error) if would_wait(&error) => {
+            flow.rest();
             flow.wait(Wait::Writer)?;
             return Ok(None);
         }
