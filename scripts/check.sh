@@ -64,11 +64,12 @@ without_the_library() (
 )
 
 step "Packages" scripts/packages.sh check
-step "Shell scripts" shellcheck -x scripts/*.sh scripts/lib/*.sh scripts/lib/faulty-tar .ci/run
+step "Shell scripts" shellcheck -x scripts/*.sh scripts/lib/*.sh scripts/lib/{faulty,gated}-tar .ci/run
 step "The library" scripts/check-library.sh
 step "Amanda" scripts/amanda.sh
 step "Short backups" short_backups
 step "Amanda's own tests" amanda_tests
 step "Patched Amanda --without-amrelay" without_the_library
 step "Faults" env BUILT=yes scripts/faults.sh
+step "Stalls" env BUILT=yes scripts/stalls.sh
 say "All checks passed"

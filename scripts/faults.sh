@@ -29,23 +29,10 @@ data=$run/data
 failures=0
 # Set by the part that chooses the server.
 server_state=
-for part in server config kerberos network data dump verify; do
+for part in server config kerberos network data dump verify client; do
     # shellcheck source=/dev/null
     . "$repository/scripts/lib/$part.sh"
 done
-
-# The processes of one dump on the client, if they still run.
-client_processes() { ps -e -o pid=,comm= | gawk '$2 ~ /^(amandad|sendbackup|runtar|tar|sed)$/ { print $1 }'; }
-
-wait_until() {
-    local deadline=$((SECONDS + LIMIT))
-    until "$@"; do
-        [ $SECONDS -lt $deadline ] || return 1
-        sleep 0.1
-    done
-}
-no_client_process() { [ -z "$(client_processes)" ]; }
-no_shared_memory() { [ -z "$(find /dev/shm -mindepth 1)" ]; }
 
 # start_dump NAME TAR: starts a dump whose tar behaves as TAR says.
 start_dump() {
@@ -187,16 +174,6 @@ OPTIONS features=ffffffff9efefbfffffffffffffff3fffbf79f00;maxdumps=1;hostname=lo
 END
 }
 
-# A tar that does as it is told; the true one is still there under another name.
-replace_tar() {
-    local tar
-    tar=$(realpath "$(command -v tar)")
-    touch /run/amrelay/tar
-    mount --bind "$tar" /run/amrelay/tar
-    mount --bind "$repository/scripts/lib/faulty-tar" "$tar"
-    chmod 1777 /run/amrelay
-}
-
 shift
 prepare_run
 make_many "$data/many" 300
@@ -205,7 +182,7 @@ write_random "$data/many/big" 32
 mkdir "$data/many/names"
 (cd "$data/many/names" && touch "$(printf 'forty bytes of a name %.0s' 1 2)"{1..3000})
 add_disk many "$data/many"
-replace_tar
+replace_tar "$repository/scripts/lib/faulty-tar"
 trap 'stop_network' EXIT
 start_network
 for fault; do try_fault "$fault"; done

@@ -9,10 +9,9 @@ as_server() {
         "PATH=$server_programs:/usr/bin:/bin" "$@")
 }
 
-# dump LEVEL: runs amdump once. Keeps in $run/logs its log as amdump-LEVEL.log, its time stamp, by which its dumps are
-# named, as stamp-LEVEL, and the processes seen meanwhile as processes-LEVEL.
+# dump LEVEL: runs amdump once. Keeps in $run/logs its log (see keep_log) and the processes seen meanwhile, as processes-LEVEL.
 dump() {
-    local watcher log status=0
+    local watcher status=0
     perl "$repository/scripts/lib/watch-processes.pl" "$run/logs/processes-$1" &
     watcher=$!
     as_server amdump daily >"$run/logs/amdump-$1.out" 2>&1 || status=$?
@@ -23,6 +22,13 @@ dump() {
         grep -hE '^(FAIL|STRANGE|FATAL|ERROR|\?|  )' "$(newest_log)" || :
         die "amdump ended with status $status; see ${run#"$repository"/}"
     fi
+    keep_log "$1"
+}
+
+# keep_log LEVEL: keeps in $run/logs the newest run's log as amdump-LEVEL.log, and its time stamp, by which its dumps are
+# named, as stamp-LEVEL.
+keep_log() {
+    local log
     log=$(newest_log)
     cp "$log" "$run/logs/amdump-$1.log"
     log=${log##*/log.}

@@ -163,7 +163,7 @@ verify_nothing_left() {
     local left
     left=$(find /dev/shm -mindepth 1)
     [ -z "$left" ] || wrong "left in shared memory: $left"
-    left=$(ps -e -o pid=,comm=,args= | gawk '$2 !~ /^(backup.sh|ps|gawk|bash)$/')
+    left=$(ps -e -o pid=,comm=,args= | gawk -v script="${0##*/}" '$2 != script && $2 !~ /^(ps|gawk|bash)$/')
     if [ -n "$left" ]; then
         wrong "still running:"
         echo "$left"

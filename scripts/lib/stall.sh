@@ -1,0 +1,150 @@
+# shellcheck shell=bash disable=SC2154
+# Dumps that wait at a gate (see gated-tar), and dumpers of the server that are stopped.
+
+gate=/run/amrelay/gate
+amdump_options=()
+
+# begin_dumps BYTES COUNT [NAME...]: starts amdump, of all disk list entries or those named, and waits until COUNT of them are
+# at the gate, BYTES of each having passed.
+begin_dumps() {
+    local bytes=$1 count=$2
+    shift 2
+    rm -rf $gate "$server_state"/log/{log,amdump}.2*
+    mkdir -p $gate/tars
+    chmod 1777 $gate $gate/tars
+    echo "$bytes" >$gate/bytes
+    force_level 0
+    as_server amdump daily "${amdump_options[@]}" ${1:+localhost "$@"} >"$run/logs/amdump.out" 2>&1 &
+    amdump_pid=$!
+    wait_until at_gate "$count" || die "the dumps did not start; see ${run#"$repository"/}"
+}
+
+at_gate() { [ "$(find $gate/tars -type f | wc -l)" -eq "$1" ]; }
+open_gate() { touch $gate/open; }
+
+# Waits until amdump ends. It says with its status whether every dump was right.
+end_dumps() {
+    local status=0
+    wait "$amdump_pid" || status=$?
+    if [ $status -eq 0 ]; then
+        right "amdump ended with status 0"
+    else
+        wrong "amdump ended with status $status"
+        grep -E '^(FAIL|STRANGE|FATAL|ERROR|\?|  )' "$(newest_log)" || :
+    fi
+}
+
+# Dumps go to the holding disk and no further, and that costs no disk.
+holding_disk_in_memory() {
+    mount -t tmpfs -o "mode=755,uid=$(id -u "$server_user"),size=50%" tmpfs "$server_state/holding"
+    # Without a tape only what is not reserved for incremental dumps may be used.
+    amdump_options=(--no-taper -oreserve=0)
+}
+
+# The process that dumps NAME, as the driver's log tells it.
+dumper_of() {
+    gawk -v name="$1" '/^driver: started dumper/ { pid[$3] = $5 }
+        match($0, /^driver: send-cmd .* to (dumper[0-9]+): [A-Z]+-DUMP .* localhost [0-9a-f]+ ([^ ]+) /, field) && field[2] == name {
+            found = pid[field[1]]
+        }
+        END { if (found) print found; else exit 1 }' "$server_state"/log/amdump.2*
+}
+
+# dumpers_are STATE NAME...: whether the dumpers are in the state that /proc tells by that letter.
+dumpers_are() {
+    local state=$1 name
+    shift
+    for name; do [[ $(<"/proc/$(dumper_of "$name")/stat") = *") $state "* ]] || return 1; done
+}
+
+stop_dumpers() {
+    local name
+    for name; do kill -STOP "$(dumper_of "$name")"; done
+    wait_until dumpers_are T "$@" || die "the dumper does not stop"
+}
+
+continue_dumpers() {
+    local name
+    for name; do kill -CONT "$(dumper_of "$name")"; done
+}
+
+# is_done NAME...: whether their dumpers have reported success.
+is_done() {
+    local name log
+    log=$(<"$(newest_log)")
+    for name; do [[ $log = *"SUCCESS dumper localhost $name "* ]] || return 1; done
+}
+
+expect_done() {
+    if wait_until is_done "$@"; then
+        right "completed: $*"
+    else
+        wrong "not completed after $LIMIT seconds: $*"
+    fi
+}
+
+# Nothing of these dumps is completed, and tar cannot get rid of what it reads.
+expect_standing() {
+    local name tar
+    dumpers_are T "$@" || wrong "not all of these dumpers stand still: $*"
+    for name; do ! is_done "$name" || wrong "$name: completed without its dumper"; done
+    while read -r tar; do
+        [ -e "/proc/${tar##*/}" ] || wrong "$1: tar has ended without a reader"
+    done < <(grep -lxF "$(folder_of "$1")" $gate/tars/*)
+    right "standing still: $*"
+}
+
+folder_of() { gawk -v name="$1" '$2 == name { print $3 }' "$server_config/disklist"; }
+
+# The amandad that serves the dumps: the parent of those sendbackups whose parent is one.
+dumping_amandad() {
+    ps -e -o pid=,ppid=,comm= | gawk '{ name[$1] = $3; parent[$1] = $2 }
+        END { for (pid in name) if (name[pid] == "sendbackup" && name[parent[pid]] == "amandad") print parent[pid] }' | sort | uniq -c
+}
+
+# expect_one_amandad COUNT: one process serves COUNT dumps.
+expect_one_amandad() {
+    local found
+    found=$(dumping_amandad)
+    amandad_pid=${found##* }
+    if [ "$(wc -l <<<"$found")" -eq 1 ] && [ "${found% *}" -eq "$1" ]; then
+        right "one amandad serves $1 dumps"
+    else
+        wrong "$1 dumps have these amandads: $found"
+    fi
+}
+
+# image_bytes NAME...: how large the dumps were, one number a line.
+image_bytes() {
+    local name
+    for name; do
+        sed -nE "s/^SUCCESS dumper localhost $name [0-9]+ 0 [0-9a-f]+:([0-9]+) .*/\1/p" "$(newest_log)"
+    done
+}
+
+# ticks PID...: processor time, user's and system's, in clock ticks. The name in parentheses holds no blank.
+ticks() {
+    local pid
+    for pid; do cat "/proc/$pid/stat"; done | gawk '{ sum += $14 + $15 } END { print sum + 0 }'
+}
+
+# How often the threads of amandad have gone to sleep of their own accord: once for each time they woke up.
+wake_ups() { gawk '/^voluntary_ctxt_switches/ { sum += $2 } END { print sum }' "/proc/$amandad_pid/task"/*/status; }
+
+# What amandad has cost so far: a metric and its value a line.
+costs() {
+    local clients
+    mapfile -t clients < <(client_processes)
+    printf 'amandad: resident MiB\t%s\n' "$(gawk '/^VmRSS/ { printf "%.1f", $2 / 1024 }' "/proc/$amandad_pid/status")"
+    printf 'amandad: CPU ticks\t%s\n' "$(ticks "$amandad_pid")"
+    printf 'amandad: wake-ups\t%s\n' "$(wake_ups)"
+    printf 'all client processes: CPU ticks\t%s\n' "$(ticks "${clients[@]}")"
+}
+
+# Whether nothing of amandad or of its dumps has used the processor for two seconds.
+is_quiet() {
+    local before
+    before=$(costs)
+    sleep 2
+    [ "$(costs)" = "$before" ]
+}

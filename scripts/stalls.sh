@@ -1,0 +1,196 @@
+#!/bin/bash
+# stalls.sh: a real Amanda makes three dumps at once through one amandad. As soon as the data of all three flows, the server's
+# dumper of one is stopped (SIGSTOP). The other two must be completed while it stands still; then it goes on, must be completed
+# too, and the index, the checksums and a restore of all three must be right.
+#
+# stalls.sh --bench: both Amandas in turn. One figure a line: group, case, variant, metric and value, separated by tabs.
+#   - the speed of two dumps beside a third that is stopped for STALL seconds, and of the same two alone;
+#   - amandad's memory, processor time and wake-ups over ten seconds while all of its 16 dumps (64 streams) are stopped.
+# AMRELAY_BENCH_ROUNDS says how often (default 5), AMRELAY_BENCH_QUICK=yes takes less data, and two rounds.
+#
+# Variables, beside those of lib/common.sh:
+#   AUTH   bsd (default): each stream has a connection of its own; bsdudp: the streams of one dump share one
+#   LIMIT  seconds after which something counts as hanging (default 120)
+set -euo pipefail
+. "$(dirname "$0")/lib/common.sh"
+: "${AUTH:=bsd}" "${LIMIT:=120}" "${AMRELAY_BENCH_QUICK:=no}"
+case $AMRELAY_BENCH_QUICK in
+    yes) : "${AMRELAY_BENCH_ROUNDS:=2}" "${STALL:=5}" "${MEGABYTES:=256}" ;;
+    *) : "${AMRELAY_BENCH_ROUNDS:=5}" "${STALL:=20}" "${MEGABYTES:=1024}" ;;
+esac
+
+# in_sandbox ACTION...: this script again.
+in_sandbox() { as_root "$repository/scripts/sandbox.sh" --private-path "$repository/scripts/stalls.sh" --inside "$@"; }
+
+# Each measurement has a sandbox of its own. Which speed is measured first changes from round to round.
+bench() {
+    local round kinds=(yes upstream) kind order=(beside alone)
+    for kind in "${kinds[@]}"; do env -u AMANDA_PREFIX "AMRELAY=$kind" "BUILT=$BUILT" "$0" --build >&2; done
+    for ((round = 1; round <= AMRELAY_BENCH_ROUNDS; round++)); do
+        say "Stalls: round $round of $AMRELAY_BENCH_ROUNDS" >&2
+        for kind in "${kinds[@]}"; do
+            export AMRELAY=$kind AMANDA_PREFIX=$build/prefix-${kind/yes/relay}
+            in_sandbox speed "${order[@]}"
+            in_sandbox idle 8
+        done
+        order=("${order[1]}" "${order[0]}")
+    done
+}
+
+if [ "${1-}" != --inside ]; then
+    export AUTH LIMIT STALL MEGABYTES
+    handed_on+=(AUTH LIMIT STALL MEGABYTES)
+    case ${1-} in
+        --bench) bench ;;
+        --build) build_for_backup openbsd-inetd openssh-server ;;
+        '')
+            build_for_backup openbsd-inetd openssh-server
+            in_sandbox check
+            ;;
+        *) die "there is no '$1'" ;;
+    esac
+    exit
+fi
+shift
+
+# shellcheck disable=SC2034 # used by the parts below
+SERVER=private PROGRAM=GNUTAR COMPRESS=none ENCRYPT=none
+run=$build/run/$variant-stalls-$AUTH-$1
+data=$run/data
+failures=0
+# Set by the part that chooses the server; used by others.
+server_config=
+for part in server config kerberos network data dump verify restore client stall; do
+    # shellcheck source=/dev/null
+    . "$repository/scripts/lib/$part.sh"
+done
+
+# restore NAME: its level 0, and compares it with the source.
+restore() {
+    mkdir -p "$run/restored/$1"
+    extract "$run/images/$1.0" "$run/restored/$1"
+    compare_trees "$1" "$run/logs/tree-$1" "$run/restored/$1"
+}
+
+check() {
+    local name names=(one two three)
+    # The first one is more than the pipes and sockets between tar and dumper can hold.
+    make_big "$data/one" 64
+    make_many "$data/two" 2000
+    make_big "$data/three" 64
+    for name in "${names[@]}"; do
+        describe_tree "$data/$name" >"$run/logs/tree-$name"
+        add_disk "$name" "$data/$name"
+    done
+    say "Three dumps at once"
+    begin_dumps 1000000 3
+    expect_one_amandad 3
+    stop_dumpers one
+    open_gate
+    expect_done two three
+    expect_standing one
+    continue_dumpers one
+    end_dumps
+    keep_log 0
+    say "Verifying"
+    for name in "${names[@]}"; do
+        fetch_image "$name" 0
+        verify_index "$name" 0
+        verify_checksums "$name" 0
+        restore "$name"
+    done
+}
+
+# figure CASE METRIC VALUE
+figure() { printf 'stalls\t%s\t%s\t%s\t%s\n' "$AUTH, $1" "${variant/relay/patched}" "$2" "$3" >&"$figures"; }
+
+# How many MB/s the dumps of two and three make together, from the opening of the gate to the end of the second.
+measure_speed() {
+    local start
+    open_gate
+    start=$EPOCHREALTIME
+    wait_until is_done two three || die "the dumps are not completed in time"
+    image_bytes two three | gawk -v start="$start" -v end="$EPOCHREALTIME" '{ bytes += $1 } END { printf "%.1f\n", bytes / (end - start) / 1e6 }'
+}
+
+speed_beside() {
+    local until
+    begin_dumps 0 3
+    expect_one_amandad 3
+    stop_dumpers one
+    until=$((SECONDS + STALL))
+    beside=$(measure_speed)
+    while [ $SECONDS -lt $until ]; do sleep 1; done
+    expect_standing one
+    continue_dumpers one
+    end_dumps
+}
+
+speed_alone() {
+    begin_dumps 0 2 two three
+    expect_one_amandad 2
+    alone=$(measure_speed)
+    end_dumps
+}
+
+# speed ORDER...: both speeds, from the page cache to a holding disk in memory.
+speed() {
+    local name beside='' alone=''
+    for name in one two three; do
+        mkdir -p "$data/$name"
+        write_random "$data/$name/file" "$MEGABYTES"
+        add_disk "$name" "$data/$name"
+    done
+    cat "$data"/*/file >/dev/null
+    holding_disk_in_memory
+    for name; do "speed_$name"; done
+    figure 'two dumps, a third one stopped' MB/s "$beside"
+    figure 'two dumps alone' MB/s "$alone"
+    figure 'two dumps, a third one stopped' 'of the speed alone' "$(gawk "BEGIN { print $beside / $alone }")"
+}
+
+# idle COUNT: so many dumps of four streams each, all of whose dumpers are stopped, so that nothing can move.
+idle() {
+    local count=$1 names=() number before after metric first second
+    mkdir -p "$data/same"
+    write_random "$data/same/file" 32
+    for ((number = 1; number <= count; number++)); do
+        names+=("same$number")
+        add_disk "same$number" "$data/same"
+    done
+    sed -i -e "s/^inparallel .*/inparallel $count/" -e "s/^    maxdumps .*/    maxdumps $count/" "$server_config/amanda.conf"
+    holding_disk_in_memory
+    begin_dumps 0 "$count"
+    expect_one_amandad "$count"
+    stop_dumpers "${names[@]}"
+    open_gate
+    wait_until is_quiet || say "the client does not come to rest" >&2
+    before=$(costs)
+    sleep 10
+    after=$(costs)
+    paste <(echo "$before") <(echo "$after") | while IFS=$'\t' read -r metric first _ second; do
+        case $metric in
+            *MiB) figure "$count dumps, all stopped" "$metric" "$first" && figure "$count dumps, all stopped" "$metric 10 s later" "$second" ;;
+            *) figure "$count dumps, all stopped" "$metric in 10 s" $((second - first)) ;;
+        esac
+    done
+    expect_standing "${names[@]}"
+    continue_dumpers "${names[@]}"
+    end_dumps
+}
+
+action=$1
+shift
+# Standard output is the figures'; a check has none.
+exec {figures}>&1
+[ "$action" = check ] || exec >&2
+prepare_run
+replace_tar "$repository/scripts/lib/gated-tar"
+trap 'stop_network' EXIT
+start_network
+"$action" "$@"
+stop_network
+verify_debug_files
+verify_nothing_left
+[ "$failures" -eq 0 ] || die "$failures checks failed; see ${run#"$repository"/}"
+[ "$action" != check ] || say "A stopped dumper holds back its own dump alone"
