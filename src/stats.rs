@@ -67,12 +67,6 @@ impl Meter {
         self.bytes += bytes;
     }
 
-    /// The bytes counted so far.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
     /// The stage begins to wait for `wait`; a wait for the same thing that is under way goes on.
     pub fn wait_for(&mut self, wait: Wait) {
         if self.waiting.is_none_or(|(current, _)| current != wait) {

@@ -148,10 +148,10 @@ impl Flow {
         Ok(())
     }
 
-    /// The input was found empty: leaves it alone for a moment, so that it fills. Of no use where every byte is copied
-    /// in pieces smaller than the pipe.
-    pub(super) fn rest(&mut self) {
-        if let Some(rest) = self.pace.rest(self.meter.bytes()) {
+    /// All `taken` bytes that the input held have been passed on: leaves it alone for a moment, so that it fills. Of no use
+    /// where the bytes are copied in pieces smaller than the pipe.
+    pub(super) fn rest(&mut self, taken: usize) {
+        if let Some(rest) = self.pace.rest(taken) {
             self.meter.wait_for(Wait::Writer);
             thread::sleep(rest);
         }

@@ -68,12 +68,12 @@ fn pass_unseen(flow: &mut Flow, skippable: u64) -> Result<Option<Ended>, Stop> {
     let length = usize::try_from(skippable).map_or(PIPE_SIZE, |bytes| bytes.min(PIPE_SIZE));
     match to_output(flow, length) {
         Ok(0) => return Ok(Some(Ended::Input)),
-        Ok(count) => flow.passed_unseen(count),
+        Ok(count) => {
+            flow.passed_unseen(count);
+            flow.rest(count);
+        }
         Err(error) if would_wait(&error) => {
             let empty = readable_bytes(flow.input()).map_err(Stop::Input)? == 0;
-            if empty {
-                flow.rest();
-            }
             flow.wait(if empty { Wait::Writer } else { Wait::Output })?;
         }
         Err(error) if refused(&error) => return Ok(Some(Ended::Refused)),
@@ -88,7 +88,6 @@ fn pass_seen(flow: &mut Flow, side: &SidePipe, buffer: &mut [u8]) -> Result<Opti
         Ok(0) => return Ok(Some(Ended::Input)),
         Ok(count) => count,
         Err(error) if would_wait(&error) => {
-            flow.rest();
             flow.wait(Wait::Writer)?;
             return Ok(None);
         }
@@ -111,6 +110,7 @@ fn pass_seen(flow: &mut Flow, side: &SidePipe, buffer: &mut [u8]) -> Result<Opti
         }
         result = splice_some(flow, &mut left);
     }
+    flow.rest(count);
     Ok(None)
 }
 
