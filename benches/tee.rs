@@ -1,10 +1,13 @@
 //! Throughput and processor time of a tee between two pipes, beside upstream's arrangement.
 //!
-//! `cargo bench --bench tee` prints medians: wall-clock speed, and the processor time that this process and its children
-//! spend per GiB, the writer and the reader of the test included; they are the same for all. The stream is a tar archive of
-//! 64 KiB files. The smaller pipes keep their sizes: the system refuses to enlarge them, as it does once a user has used
-//! up his share of pipe memory; "auto" then copies. "upstream" copies every byte with read and write into the output and
-//! into `tar -tf - | sed`, as `start_index` of client-src/sendbackup.c does; it computes no CRC.
+//! `cargo bench --bench tee` prints, for each round and tab-separated, wall-clock speed and the processor time per GiB of
+//! what stands between writer and reader; these two are the same for all and not counted. The stream is a tar archive of
+//! 64 KiB files, written in tar's records as fast as the pipe takes them. The smaller pipes keep their sizes: the system
+//! refuses to enlarge them, as it does once a user has used up his share of pipe memory; "auto" then copies. "upstream" is
+//! what Amanda 3.5.4 does in client-src/sendbackup.c: the process of `start_index` copies every byte into
+//! `tar -tf - | sed` and into a pipe, and `handle_crc_thread` copies from there to the output. "read+write" only copies.
+//!
+//! `AMRELAY_BENCH_ROUNDS` is the number of rounds; `AMRELAY_BENCH_QUICK=yes` measures with a quarter of the data.
 #![allow(clippy::print_stdout, reason = "a measurement prints its result")]
 #![allow(clippy::cast_precision_loss, reason = "speeds need no exactness")]
 
@@ -22,36 +25,45 @@ use std::time::{Duration, Instant};
 
 use sandbox::{Refusal, refusing};
 
+use crc_fast::{CrcAlgorithm, Digest};
+
 use amrelay::tee::{Config, Index, Method, Output, run};
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 
-const ROUNDS: usize = 5;
 const FILES: usize = 64;
 const FILE_SIZE: usize = 64 << 10;
 /// How often the archive's members are repeated in one run: 1 GiB in all.
 const REPEATS: usize = 256;
 
+/// Stands between two pipes that hold so many bytes each.
+type Arrangement = fn(OwnedFd, OwnedFd, usize);
+
+const ARRANGEMENTS: [(&str, Arrangement); 4] = [
+    ("auto", tee_auto),
+    ("copy", tee_copy),
+    ("read+write", read_and_write),
+    ("upstream", upstream),
+];
+
 fn main() {
     let members = Arc::new(members());
-    let total = (members.len() * REPEATS) as f64;
+    let quick = std::env::var_os("AMRELAY_BENCH_QUICK").is_some_and(|value| value == "yes");
+    let repeats = if quick { REPEATS / 4 } else { REPEATS };
+    let rounds = std::env::var("AMRELAY_BENCH_ROUNDS").map_or(5, |rounds| rounds.parse().unwrap());
+    let total = (members.len() * repeats) as f64;
     for (label, size) in [("1 MiB", 1 << 20), ("64 KiB", 64 << 10), ("4 KiB", 4 << 10)] {
-        for (name, arrangement) in [
-            ("auto", &tee_auto as &(dyn Fn(OwnedFd, OwnedFd) + Sync)),
-            ("copy", &tee_copy),
-            ("upstream", &upstream),
-        ] {
-            let mut runs: Vec<_> = (0..ROUNDS)
-                .map(|_| measure(&members, size, arrangement))
-                .collect();
-            runs.sort_unstable();
-            let wall = runs[ROUNDS / 2].0.as_secs_f64();
-            runs.sort_unstable_by_key(|run| run.1);
-            let processor = runs[ROUNDS / 2].1.as_secs_f64();
-            println!(
-                "{label:>6} pipes  {name:8} {:6.2} GB/s {:6.3} CPU s/GiB",
-                total / wall / 1e9,
-                processor / total * f64::from(1 << 30)
-            );
+        for _ in 0..rounds {
+            for (name, arrangement) in ARRANGEMENTS {
+                let (wall, processor) = measure(&members, repeats, size, arrangement);
+                let print = |metric, value| {
+                    println!("tee\t{label} pipes\t{name}\t{metric}\t{value:.3}");
+                };
+                print("GB/s", total / wall.as_secs_f64() / 1e9);
+                print(
+                    "CPU s/GiB",
+                    processor.as_secs_f64() / total * f64::from(1 << 30),
+                );
+            }
         }
     }
 }
@@ -73,11 +85,12 @@ fn members() -> Vec<u8> {
     output.stdout[..length.next_multiple_of(512)].to_vec()
 }
 
-/// Wall-clock and processor time of one run.
+/// Wall-clock time of one run, and the processor time of the arrangement alone.
 fn measure(
     members: &Arc<Vec<u8>>,
+    repeats: usize,
     pipe_size: usize,
-    arrangement: &(dyn Fn(OwnedFd, OwnedFd) + Sync),
+    arrangement: Arrangement,
 ) -> (Duration, Duration) {
     let (input, writer) = pipe(pipe_size);
     let (reader, output) = pipe(pipe_size);
@@ -85,30 +98,42 @@ fn measure(
     let (start, before) = (Instant::now(), processor_time());
     let writing = thread::spawn(move || {
         let mut writer = File::from(writer);
-        for _ in 0..REPEATS {
+        for _ in 0..repeats {
             // As GNU tar writes: records of 10 KiB.
             for record in members.chunks(10 << 10) {
                 writer.write_all(record).unwrap();
             }
         }
+        thread_time()
     });
-    let reading = thread::spawn(move || count(reader));
+    let reading = thread::spawn(move || {
+        count(reader);
+        thread_time()
+    });
+    arrangement(input, output, pipe_size);
+    let others = writing.join().unwrap() + reading.join().unwrap();
+    let all = processor_time().saturating_sub(before);
+    (start.elapsed(), all.saturating_sub(others))
+}
+
+fn tee_auto(input: OwnedFd, output: OwnedFd, pipe_size: usize) {
+    tee_in(pipe_size, input, output, Method::Auto);
+}
+
+fn tee_copy(input: OwnedFd, output: OwnedFd, pipe_size: usize) {
+    tee_in(pipe_size, input, output, Method::Copy);
+}
+
+fn tee_in(pipe_size: usize, input: OwnedFd, output: OwnedFd, method: Method) {
     if pipe_size < 1 << 20 {
-        refusing(&[Refusal::of_enlarging()], || arrangement(input, output));
+        refusing(&[Refusal::of_enlarging()], || tee(input, output, method));
     } else {
-        arrangement(input, output);
+        tee(input, output, method);
     }
-    writing.join().unwrap();
-    reading.join().unwrap();
-    (start.elapsed(), processor_time().saturating_sub(before))
 }
 
-fn tee_auto(input: OwnedFd, output: OwnedFd) {
-    tee(input, output, Method::Auto);
-}
-
-fn tee_copy(input: OwnedFd, output: OwnedFd) {
-    tee(input, output, Method::Copy);
+fn read_and_write(input: OwnedFd, output: OwnedFd, _pipe_size: usize) {
+    copy(input, output, 64 << 10, |_| {});
 }
 
 fn tee(input: OwnedFd, output: OwnedFd, method: Method) {
@@ -125,27 +150,42 @@ fn tee(input: OwnedFd, output: OwnedFd, method: Method) {
     indexing.join().unwrap();
 }
 
-fn upstream(input: OwnedFd, output: OwnedFd) {
+fn upstream(input: OwnedFd, output: OwnedFd, pipe_size: usize) {
     let mut lister = Command::new("sh")
         .args(["-c", "LC_ALL=C tar -tf - 2>/dev/null | sed -e 's/^\\.//'"])
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    let mut copy = lister.stdin.take().unwrap();
-    let (mut input, mut output) = (File::from(input), File::from(output));
+    let mut to_list = lister.stdin.take().unwrap();
+    fcntl_setpipe_size(&to_list, pipe_size).unwrap();
+    let (checked, to_check) = pipe(pipe_size);
+    let checking = thread::spawn(move || {
+        let mut digest = Digest::new(CrcAlgorithm::Crc32Iscsi);
+        copy(checked, output, 32 << 10, |bytes| digest.update(bytes));
+        digest.finalize()
+    });
     // BUFSIZ of glibc.
-    let mut buffer = [0; 8192];
+    copy(input, to_check, 8192, |bytes| {
+        to_list.write_all(bytes).unwrap();
+    });
+    drop(to_list);
+    checking.join().unwrap();
+    lister.wait().unwrap();
+}
+
+/// Copies all, in pieces of at most `piece` bytes, and shows each to `see`.
+fn copy(input: OwnedFd, output: OwnedFd, piece: usize, mut see: impl FnMut(&[u8])) {
+    let (mut input, mut output) = (File::from(input), File::from(output));
+    let mut buffer = vec![0; piece];
     loop {
         let count = input.read(&mut buffer).unwrap();
         if count == 0 {
-            break;
+            return;
         }
-        copy.write_all(&buffer[..count]).unwrap();
+        see(&buffer[..count]);
         output.write_all(&buffer[..count]).unwrap();
     }
-    drop((copy, output));
-    lister.wait().unwrap();
 }
 
 fn count(reader: OwnedFd) -> usize {
@@ -164,6 +204,12 @@ fn pipe(size: usize) -> (OwnedFd, OwnedFd) {
     let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).unwrap();
     fcntl_setpipe_size(&writer, size).unwrap();
     (reader, writer)
+}
+
+/// The processor time of this thread.
+fn thread_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap()
 }
 
 /// User and system time of this process and of its children that have ended.
