@@ -7,7 +7,7 @@
 #
 # Variables, beside those of lib/common.sh:
 #   AUTH      how the server reaches the client: bsd, bsdudp, bsdtcp (default), local, ssh, ssl or krb5
-#   PROGRAM   what reads the data: GNUTAR (default), amgtar (an application) or DUMP (file systems of its own in loop devices)
+#   PROGRAM   what reads the data: GNUTAR (default), amgtar or ambsdtar (applications) or DUMP (file systems of its own in loop devices)
 #   COMPRESS  none (default) or client
 #   ENCRYPT   none (default), client, or kerberos (with AUTH=krb5: all that amandad and the dumper say to each other)
 #   SERVER    private (default) or debian: Debian's unpatched amanda-server asks for the dumps

@@ -15,7 +15,7 @@ step() {
 # differs in from the first.
 backups() {
     printf '%s\n' AUTH=bsdtcp AUTH=bsd AUTH=bsdudp AUTH=local AUTH=ssh AUTH=ssl COMPRESS=client ENCRYPT=client \
-        PROGRAM=amgtar SERVER=debian AUTH=krb5 'AUTH=krb5 ENCRYPT=kerberos'
+        PROGRAM=amgtar PROGRAM=ambsdtar SERVER=debian AUTH=krb5 'AUTH=krb5 ENCRYPT=kerberos'
     if [ -e /dev/loop-control ]; then
         echo PROGRAM=DUMP
     else

@@ -13,9 +13,9 @@ compiler=(gcc libc6-dev make pkg-config)
 amanda=(autoconf automake bison dump flex g++ gawk gettext libglib2.0-dev libkrb5-dev libncurses-dev
     libperl-dev libreadline-dev libssl-dev libtirpc-dev libtool patch perl swig xz-utils)
 # What Amanda's Perl programs load, what the sandbox is made with (ip, services, unshare), and the programs of the dumps.
-backup=(e2fsprogs gzip iproute2 libencode-locale-perl libjson-perl libxml-simple-perl netbase openssh-client
+backup=(e2fsprogs gzip iproute2 libarchive-tools libencode-locale-perl libjson-perl libxml-simple-perl netbase openssh-client
     openssl procps tar util-linux)
-check=(busybox cpio g++ libarchive-tools python3 shellcheck valgrind)
+check=(busybox cpio g++ python3 shellcheck valgrind)
 
 # Debian 12 has a compiler new enough for the stated MSRV only under another name.
 rust_packages() {

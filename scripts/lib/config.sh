@@ -12,7 +12,7 @@ prepare_run() {
         mkdir -p "$run/$folder" "$AMANDA_PREFIX/$folder"
         mount --bind "$run/$folder" "$AMANDA_PREFIX/$folder"
     done
-    mkdir -p "$run/etc/amanda" "$run/var/gnutar-lists"
+    mkdir -p "$run/etc/amanda" "$run/var/gnutar-lists" "$run/var/bsdtar"
     choose_server
     write_server_config >"$server_config/amanda.conf"
     write_client_config >"$run/etc/amanda/amanda-client.conf"
@@ -65,6 +65,7 @@ holdingdisk holding {
 define application-tool amgtar {
     plugin "amgtar"
 }
+$(ambsdtar_tool)
 define dumptype loopback {
     auth "$AUTH"
     index yes
@@ -80,7 +81,7 @@ END
 # What the variables PROGRAM, COMPRESS and ENCRYPT ask for.
 dumptype_settings() {
     case $PROGRAM in
-        amgtar) printf '    %s\n' 'program "APPLICATION"' 'application "amgtar"' ;;
+        amgtar | ambsdtar) printf '    %s\n' 'program "APPLICATION"' "application \"$PROGRAM\"" ;;
         *) echo "    program \"$PROGRAM\"" ;;
     esac
     echo "    compress ${COMPRESS/client/client fast}"
@@ -88,6 +89,18 @@ dumptype_settings() {
         client) printf '    %s\n' 'encrypt client' "client-encrypt \"$run/etc/crypt\"" 'client-decrypt-option "-d"' ;;
         kerberos) echo '    kencrypt yes' ;;
     esac
+}
+
+# Amanda runs bsdtar in the C locale, where it complains of every name beyond ASCII that it is to translate to UTF-8, in one line
+# with the size, which ambsdtar then does not find: names are to be taken as they are.
+ambsdtar_tool() {
+    cat <<END
+define application-tool ambsdtar {
+    plugin "ambsdtar"
+    property "STATE-DIR" "$AMANDA_PREFIX/var/bsdtar"
+    property "COMMAND-OPTIONS" "--options=hdrcharset=BINARY"
+}
+END
 }
 
 # An encryption program as amcrypt is one: standard input to standard output, -d decrypts.

@@ -82,6 +82,8 @@ change_many() {
     rm "$1/folder 0/file 3" "$1/with space"
     mv "$1/folder 0/file 5" "$1/folder 0/renamed file 5"
     mv "$1/directory with space" "$1/renamed directory"
+    # For bsdtar only what has a new ctime is new.
+    [ "$PROGRAM" != ambsdtar ] || chmod 600 "$1/renamed directory/inside"
     echo grown >>"$1/folder 0/file 7"
     rm "$1/#hash"
     mkdir "$1/#hash"

@@ -16,8 +16,22 @@ compare_trees() {
 extract() {
     case $PROGRAM in
         GNUTAR | amgtar) tar --numeric-owner -xpGf - -C "$2" <"$1" ;;
+        # As ambsdtar itself does, and as that runs it: in the C locale.
+        ambsdtar) LC_ALL=C bsdtar --numeric-owner -xpSf - --directory "$2" <"$1" ;;
         DUMP) (cd "$2" && restore -rf "$1" >>"$run/logs/restore.out" 2>&1) ;;
     esac
+}
+
+# complete_levels RESTORED SOURCE: what bsdtar leaves undone. Its dumps do not tell what had gone since the one before; and the time
+# of a folder that is already there it sets before it writes into that.
+complete_levels() {
+    local name
+    while IFS= read -r -d '' name; do
+        [ -e "$2/$name" ] || [ -L "$2/$name" ] || rm -r "${1:?}/$name"
+    done < <(cd "$1" && find . -depth -print0)
+    while IFS= read -r -d '' name; do
+        touch -r "$2/$name" "$1/$name"
+    done < <(cd "$2" && find . -type d -print0)
 }
 
 # restore_levels NAME WANTED: level 0, then level 1 over it, which also removes what had gone.
@@ -27,6 +41,7 @@ restore_levels() {
     mkdir -p "$target"
     extract "$run/images/$1.0" "$target"
     extract "$run/images/$1.1" "$target"
+    [ "$PROGRAM" != ambsdtar ] || complete_levels "$target" "$data/$1"
     if [ "$PROGRAM" = DUMP ]; then
         # restore(8) keeps its notes between levels in the top folder.
         rm "$target/restoresymtable"

@@ -37,6 +37,7 @@ server_index() {
 expected_index() {
     case $PROGRAM in
         GNUTAR | amgtar) LC_ALL=C tar -tf - 2>/dev/null <"$1" | LC_ALL=C sed -e 's/^\.//' ;;
+        ambsdtar) LC_ALL=C bsdtar tf - 2>/dev/null <"$1" | LC_ALL=C sed -e 's/^.//' ;;
         DUMP)
             # The sed script is LEAF_AND_DIRS of Amanda's client-src/sendbackup-dump.c.
             LC_ALL=C restore -tvf - 2>&1 <"$1" | LC_ALL=C sed -e 's/^leaf[ \t]*[0-9]*[ \t]*\.//' -e t \
@@ -100,12 +101,13 @@ verify_sealing() {
     fi
 }
 
-# Processes of the client that libamrelay makes superfluous: the tee (a sendbackup under a sendbackup), and for tar's
-# index the shell, the second tar and sed.
+# Processes of the client that libamrelay makes superfluous: the tee (a sendbackup under a sendbackup), and for the index of
+# GNU tar the shell, the second tar and sed, of bsdtar the second bsdtar.
 superfluous_processes() {
     # With other programs than tar the index command stays. One that was seen a few times only was about to become a filter.
     gawk -F '\t' '$1 == "sendbackup" && $2 == "sendbackup" && $5 >= 5 { print; next }
-        program == "GNUTAR" && ($3 ~ /tar -tf -/ || $3 ~ /^sed -e s/) { print }' "program=$PROGRAM" "$run/logs/processes-$1"
+        program == "GNUTAR" && ($3 ~ /tar -tf -/ || $3 ~ /^sed -e s/) { print; next }
+        program == "ambsdtar" && $3 ~ /bsdtar tf -/ { print }' "program=$PROGRAM" "$run/logs/processes-$1"
 }
 
 verify_processes() {
@@ -134,13 +136,13 @@ verify_processes() {
 }
 
 # error_lines FILE...: what in debug files tells of an error. Left out: amandad's children are reaped by whoever waits
-# first; the last, empty frame of a stream that is being closed may find the peer gone; amgtar lists the messages it knows; an
+# first; the last, empty frame of a stream that is being closed may find the peer gone; applications list the messages they know; an
 # option of tar and one of the compiler have the word in their names.
 error_lines() {
     gawk '{ gsub(/--ignore-failed-read|-Wno-error[-=a-z]*/, "") }
         match($0, /security_stream_close\((0x[0-9a-f]+)\)/, stream) { closed[FILENAME, stream[1]] = 1 }
         match($0, /security_stream_seterr\((0x[0-9a-f]+), write error to/, stream) && closed[FILENAME, stream[1]] { next }
-        /amgtar: (NORMAL|ERROR) +[^ ]/ { next }
+        /(amgtar|ambsdtar): (NORMAL|ERROR) +[^ ]/ { next }
         /Waitpid for process [0-9]+ failed: No child processes$/ { next }
         tolower($0) ~ /error|fatal|critical|failed|panic|assert/' "$@"
 }
