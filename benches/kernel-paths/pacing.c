@@ -1,0 +1,78 @@
+/* Should a reader nap while its pipe fills, and who should? */
+#include "cases.h"
+
+static const struct tee eager = {{EAGER, 0, 0}, 128 * KIB, false}, fixed_150 = {{FIXED, 150, 0}, 128 * KIB, false},
+                        fixed_700 = {{FIXED, 700, 0}, 128 * KIB, false}, adaptive_200 = {{ADAPTIVE, 200, 20}, 128 * KIB, false},
+                        adaptive = {{ADAPTIVE, 500, 20}, 128 * KIB, false},
+                        adaptive_2000 = {{ADAPTIVE, 2000, 20}, 128 * KIB, false},
+                        by_rate = {{BY_RATE, 500, 20}, 128 * KIB, false}, copy = {{EAGER, 0, 0}, 128 * KIB, true},
+                        copy_adaptive = {{ADAPTIVE, 500, 20}, 128 * KIB, true};
+static const struct relay relay = {{EAGER, 0, 0}, 256 * KIB, SPLICE, WITH_MORE, 0, 0, 0},
+                          relay_adaptive = {{ADAPTIVE, 500, 20}, 256 * KIB, SPLICE, WITH_MORE, 0, 0, 0},
+                          relay_copy = {{EAGER, 0, 0}, 64 * KIB, COPY, WITH_MORE, 0, 0, 0},
+                          relay_copy_adaptive = {{ADAPTIVE, 500, 20}, 64 * KIB, COPY, WITH_MORE, 0, 0, 0},
+                          bare = {{EAGER, 0, 0}, 256 * KIB, SPLICE, BARE, 0, 0, 0};
+
+static const struct arrangement whole[] = {
+    {"eager", MIB, &eager, &relay, 0, 0, {0}},
+    {"tee naps, at most 500 us", MIB, &adaptive, &relay, 0, 0, {0}},
+    {"tee naps, at most 200 us", MIB, &adaptive_200, &relay, 0, 0, {0}},
+    {"tee naps, at most 2 ms", MIB, &adaptive_2000, &relay, 0, 0, {0}},
+    {"tee naps 150 us", MIB, &fixed_150, &relay, 0, 0, {0}},
+    {"tee naps 700 us", MIB, &fixed_700, &relay, 0, 0, {0}},
+    {"tee naps by rate", MIB, &by_rate, &relay, 0, 0, {0}},
+    {"relay naps", MIB, &eager, &relay_adaptive, 0, 0, {0}},
+    {"both nap", MIB, &adaptive, &relay_adaptive, 0, 0, {0}},
+};
+static const struct arrangement refused[] = {
+    {"eager", 64 * KIB, &copy, &relay_copy, 0, 0, {0}},
+    {"tee naps", 64 * KIB, &copy_adaptive, &relay_copy, 0, 0, {0}},
+    {"both nap", 64 * KIB, &copy_adaptive, &relay_copy_adaptive, 0, 0, {0}},
+};
+static const struct arrangement without_tee[] = {
+    {"splice, eager", MIB, NULL, &relay, 0, 0, {0}},
+    {"splice, naps", MIB, NULL, &relay_adaptive, 0, 0, {0}},
+    {"copy from 64 KiB, eager", 64 * KIB, NULL, &relay_copy, 0, 0, {0}},
+    {"copy from 64 KiB, naps", 64 * KIB, NULL, &relay_copy_adaptive, 0, 0, {0}},
+};
+static const struct arrangement tee_alone[] = {
+    {"eager", MIB, &eager, NULL, 0, 0, {0}},
+    {"naps", MIB, &adaptive, NULL, 0, 0, {0}},
+    {"copies, eager", MIB, &copy, NULL, 0, 0, {0}},
+    {"copies, naps", MIB, &copy_adaptive, NULL, 0, 0, {0}},
+};
+static const struct arrangement delayed[] = {
+    {"eager", MIB, &eager, &bare, 0, 0, {0}},
+    {"tee naps, at most 500 us", MIB, &adaptive, &bare, 0, 0, {0}},
+    {"tee naps, at most 2 ms", MIB, &adaptive_2000, &bare, 0, 0, {0}},
+};
+
+void measure_pacing(void)
+{
+    char *const tar_small[] = {"tar", "--create", "--file=-", "--directory", small_files(), ".", NULL};
+    char *const tar_big[] = {"tar", "--create", "--file=-", "--directory", big_files(), "one", "two", NULL};
+    const struct writer records = {.piece = 10 * KIB, .total = 768 * MIB},
+                        disk = {.piece = 10 * KIB, .total = 150 * MIB, .rate = 150000000},
+                        small = {.command = tar_small}, big = {.command = tar_big},
+                        short_stream = {.piece = 10 * KIB, .total = 200 * MIB},
+                        sparse = {.piece = 10 * KIB, .total = 10 * MIB, .rate = 10000000, .stamps = true},
+                        busy = {.piece = 10 * KIB, .total = 100 * MIB, .rate = 100000000, .stamps = true};
+    const struct reader gigabit = {256 * KIB, 117000000, true, false, 0}, stamped = {256 * KIB, 0, false, true, 10 * KIB},
+                        pipe_reader = {128 * KIB, 0, false, false, 0};
+    if (small_files() != NULL && big_files() != NULL) {
+        COMPARE("pacing", "tar of small files", &small, whole, &far_server);
+        COMPARE("pacing", "tar of big files", &big, whole, &far_server);
+        COMPARE("pacing", "tar of small files, no tee", &small, without_tee, &far_server);
+        COMPARE("pacing", "tar of small files, 64 KiB pipes", &small, refused, &far_server);
+        COMPARE("pacing", "tar of big files, 64 KiB pipes", &big, refused, &far_server);
+    }
+    COMPARE("pacing", "10 KiB writes", &records, whole, &far_server);
+    if (quick)
+        return;
+    COMPARE("pacing", "10 KiB writes, no tee", &records, without_tee, &far_server);
+    COMPARE("pacing", "10 KiB writes, tee alone", &records, tee_alone, &pipe_reader);
+    COMPARE("pacing", "10 KiB writes at 150 MB/s", &disk, whole, &far_server);
+    COMPARE("pacing", "10 KiB writes, 1 Gbit/s", &short_stream, whole, &gigabit);
+    COMPARE("pacing", "delay at 10 MB/s", &sparse, delayed, &stamped);
+    COMPARE("pacing", "delay at 100 MB/s", &busy, delayed, &stamped);
+}

@@ -1,0 +1,85 @@
+/* What the kernel offers besides, each against what the relay does. */
+#include "cases.h"
+
+#include <errno.h>
+#include <sys/sendfile.h>
+#include <unistd.h>
+
+#define RELAY(...) &(const struct relay){{EAGER, 0, 0}, __VA_ARGS__}
+
+static const struct tee paced = {{ADAPTIVE, 500, 20}, 128 * KIB, false}, copying = {{EAGER, 0, 0}, 128 * KIB, true};
+#define SPLICED RELAY(256 * KIB, SPLICE, WITH_MORE, 0, 0, 0)
+#define COPIED RELAY(64 * KIB, COPY, WITH_MORE, 0, 0, 0)
+
+/* sendfile(2) between a pipe and a socket: what the kernel says to it. */
+static void try_sendfile(void)
+{
+    int pipe_ends[2], socket_ends[2];
+    make_pipe(pipe_ends, 64 * KIB);
+    make_tcp(socket_ends, 0, 0);
+    write_all(pipe_ends[1], "record", 6);
+    ssize_t sent = sendfile(socket_ends[1], pipe_ends[0], NULL, 6);
+    emit("tried", "sendfile from a pipe", "sendfile", "errno", sent == -1 ? errno : 0);
+    for (int i = 0; i < 2; i++) {
+        close(pipe_ends[i]);
+        close(socket_ends[i]);
+    }
+}
+
+void measure_tried(void)
+{
+    const struct writer records = {.piece = 10 * KIB, .total = 512 * MIB};
+    const struct arrangement headers[] = {
+        {"MSG_MORE", MIB, &paced, SPLICED, 0, 0, {0}},
+        {"no header at all", MIB, &paced, RELAY(256 * KIB, SPLICE, BARE, 0, 0, 0), 0, 0, {0}},
+        {"no flag", MIB, &paced, RELAY(256 * KIB, SPLICE, WITHOUT_MORE, 0, 0, 0), 0, 0, {0}},
+        {"TCP_CORK", MIB, &paced, RELAY(256 * KIB, SPLICE, CORKED, 0, 0, 0), 0, 0, {0}},
+        {"SPLICE_F_MORE too", MIB, &paced, RELAY(256 * KIB, SPLICE, SPLICED_MORE, 0, 0, 0), 0, 0, {0}},
+        {"vmsplice of the header", MIB, &paced, RELAY(256 * KIB, VMSPLICE_HEADER, WITH_MORE, 0, 0, 0), 0, 0, {0}},
+        {"64 KiB a splice", MIB, &paced, RELAY(256 * KIB, SPLICE, WITH_MORE, 64 * KIB, 0, 0), 0, 0, {0}},
+        {"io_uring", MIB, &paced, RELAY(256 * KIB, URING_SPLICE, WITH_MORE, 0, 0, 0), 0, 0, {0}},
+    };
+    const struct arrangement copies[] = {
+        {"read and send", 64 * KIB, NULL, COPIED, 0, 0, {0}},
+        {"MSG_ZEROCOPY", 64 * KIB, NULL, RELAY(64 * KIB, ZEROCOPY, WITH_MORE, 0, 0, 0), 0, 0, {0}},
+        {"vmsplice of the data", 64 * KIB, NULL, RELAY(64 * KIB, VMSPLICE_DATA, WITH_MORE, 0, 0, 0), 0, 0, {0}},
+        {"io_uring", 64 * KIB, NULL, RELAY(64 * KIB, URING_COPY, WITH_MORE, 0, 0, 0), 0, 0, {0}},
+    };
+    const struct arrangement sockets[] = {
+        {"the kernel's choice", MIB, &paced, SPLICED, 0, 0, {0}},
+        {"both buffers 256 KiB", MIB, &paced, SPLICED, 256 * KIB, 256 * KIB, {0}},
+        {"both buffers 1 MiB", MIB, &paced, SPLICED, MIB, MIB, {0}},
+        {"both buffers 4 MiB", MIB, &paced, SPLICED, 4 * MIB, 4 * MIB, {0}},
+        {"SO_SNDBUF 256 KiB", MIB, &paced, SPLICED, 256 * KIB, 0, {0}},
+        {"SO_SNDBUF 1 MiB", MIB, &paced, SPLICED, MIB, 0, {0}},
+        {"SO_SNDBUF 4 MiB", MIB, &paced, SPLICED, 4 * MIB, 0, {0}},
+        {"TCP_NOTSENT_LOWAT 128 KiB", MIB, &paced, RELAY(256 * KIB, SPLICE, WITH_MORE, 0, 128 * 1024, 0), 0, 0, {0}},
+        {"TCP_NOTSENT_LOWAT 512 KiB", MIB, &paced, RELAY(256 * KIB, SPLICE, WITH_MORE, 0, 512 * 1024, 0), 0, 0, {0}},
+        {"SO_BUSY_POLL 50 us", MIB, &paced, RELAY(256 * KIB, SPLICE, WITH_MORE, 0, 0, 50), 0, 0, {0}},
+    };
+    const struct arrangement processors[] = {
+        {"the scheduler's choice", MIB, NULL, SPLICED, 0, 0, {0, 0, 0}},
+        {"writer beside relay and reader", MIB, NULL, SPLICED, 0, 0, {1, 2, 2}},
+        {"writer with relay, reader apart", MIB, NULL, SPLICED, 0, 0, {1, 1, 2}},
+        {"all on one", MIB, NULL, SPLICED, 0, 0, {1, 1, 1}},
+    };
+    const struct arrangement memory[] = {
+        {"1 MiB pipes", MIB, &paced, SPLICED, 0, 0, {0}},
+        {"512 KiB pipes", 512 * KIB, &paced, SPLICED, 0, 0, {0}},
+        {"256 KiB pipes", 256 * KIB, &paced, SPLICED, 0, 0, {0}},
+        {"128 KiB pipes", 128 * KIB, &paced, SPLICED, 0, 0, {0}},
+        {"1 MiB pipes, buffers 256 KiB", MIB, &paced, SPLICED, 256 * KIB, 256 * KIB, {0}},
+        {"512 KiB pipes, buffers 256 KiB", 512 * KIB, &paced, SPLICED, 256 * KIB, 256 * KIB, {0}},
+        {"256 KiB pipes, buffers 256 KiB", 256 * KIB, &paced, SPLICED, 256 * KIB, 256 * KIB, {0}},
+        {"128 KiB pipes, buffers 256 KiB", 128 * KIB, &paced, SPLICED, 256 * KIB, 256 * KIB, {0}},
+        {"64 KiB pipes, copying", 64 * KIB, &copying, COPIED, 0, 0, {0}},
+        {"64 KiB, copying, buffers 256 KiB", 64 * KIB, &copying, COPIED, 256 * KIB, 256 * KIB, {0}},
+    };
+    try_sendfile();
+    COMPARE("tried", "memory in flight", &records, memory, &far_server);
+    COMPARE("tried", "header of a spliced frame", &records, headers, &far_server);
+    COMPARE("tried", "copied frame", &records, copies, &far_server);
+    COMPARE("tried", "socket", &records, sockets, &far_server);
+    if (!quick)
+        COMPARE("tried", "processors", &records, processors, &far_server);
+}

@@ -1,0 +1,29 @@
+#!/bin/bash
+# bench-kernel-paths.sh [pacing|sizes|tried...]: which ways through the kernel carry a backup stream cheapest;
+# docs/performance.md tells what came of it.
+#
+# Compiles and runs benches/kernel-paths: chains of processes as writer | tee | relay -> TCP on loopback, their variants in
+# turn. Prints lines of group, case, variant, metric and value, separated by tabs; all else goes to the standard error. Run as
+# root it measures pipes of 4 MiB, too.
+#
+# Variables:
+#   AMRELAY_BENCH_ROUNDS    how often (default 5)
+#   AMRELAY_BENCH_QUICK     yes: fewer cases
+set -euo pipefail
+. "$(dirname "$0")/lib/common.sh"
+: "${AMRELAY_BENCH_ROUNDS:=5}" "${AMRELAY_BENCH_QUICK:=no}"
+export AMRELAY_BENCH_ROUNDS AMRELAY_BENCH_QUICK
+# shellcheck source=lib/bench-data.sh
+. "$repository/scripts/lib/bench-data.sh"
+
+# CRC-32C comes from the processor.
+[ "$(uname -m)" = x86_64 ] || die "this is for x86_64"
+mkdir -p "$build/bench/programs"
+cc -std=gnu99 -D_GNU_SOURCE -O2 -msse4.2 -Wall -Wextra \
+    "$repository"/benches/kernel-paths/*.c -o "$build/bench/programs/kernel-paths"
+
+use_data small
+export KERNEL_PATHS_SMALL_FILES=$tree
+use_data big
+export KERNEL_PATHS_BIG_FILES=$tree
+exec "$build/bench/programs/kernel-paths" "$@"
