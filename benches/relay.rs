@@ -65,6 +65,8 @@ fn relay(streams: usize, pipe: usize, method: Method) -> Cost {
     let options = LinkOptions {
         descriptor: Descriptor::from(OwnedFd::from(connection)),
         kind: LinkKind::Framed,
+        frame_size: None,
+        pipe_size: None,
         on_error: None,
         on_closed: None,
     };

@@ -145,6 +145,7 @@ fn tee(input: OwnedFd, output: OwnedFd, method: Method) {
         crc: true,
         index: Index::Tar(index.into()),
         method,
+        pipe_size: None,
     });
     assert!(report.output.is_ok());
     indexing.join().unwrap();

@@ -70,11 +70,11 @@ SAME(tee_result_first, offsetof(amrelay_tee_result, size), 0);
 
 #if UINTPTR_MAX == UINT64_MAX
 SAME(stats_size, sizeof(amrelay_stats), 56);
-SAME(link_options_size, sizeof(amrelay_link_options), 64);
+SAME(link_options_size, sizeof(amrelay_link_options), 80);
 SAME(stream_options_size, sizeof(amrelay_stream_options), 48);
 SAME(sink_options_size, sizeof(amrelay_sink_options), 56);
 SAME(index_result_size, sizeof(amrelay_index_result), 32);
-SAME(tee_options_size, sizeof(amrelay_tee_options), 72);
+SAME(tee_options_size, sizeof(amrelay_tee_options), 80);
 SAME(tee_result_size, sizeof(amrelay_tee_result), 104);
 #endif
 

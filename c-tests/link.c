@@ -1,6 +1,9 @@
 /* Links: control frames, closing, freeing, callback links. */
 #include "relay.h"
 
+/* The largest frame that Amanda's receivers take. */
+enum { MOST = 128 * 32768 };
+
 static amrelay_link_options link_options(uint32_t kind, int fd, struct told *told)
 {
     amrelay_link_options options = {0};
@@ -84,7 +87,6 @@ static void a_peer_that_has_gone_is_told_once_and_raises_no_signal(void)
 
 static void too_much_is_refused(void)
 {
-    enum { MOST = 128 * 32768 };
     int ends[2];
     struct told told = {0};
     char *big = calloc(1, MOST + 1);
@@ -385,6 +387,9 @@ static void wrong_options_are_refused(void)
     options = link_options(AMRELAY_LINK_CALLBACK, ends[0], &told);
     CHECK_CODE(amrelay_link_new(loop, &options, &link), AMRELAY_E_NULL);
     options = link_options(AMRELAY_LINK_FRAMED, ends[0], &told);
+    options.frame_size = MOST + 1;
+    CHECK_CODE(amrelay_link_new(loop, &options, &link), AMRELAY_E_LIMIT);
+    options.frame_size = MOST;
     options.size = 0;
     CHECK_CODE(amrelay_link_new(loop, &options, &link), AMRELAY_E_SIZE);
     options.size = sizeof options + 8;

@@ -358,6 +358,17 @@ typedef struct amrelay_link_options {
      * Given to each of the functions.
      */
     void *arg;
+    /**
+     * The largest payload of a bulk stream's frame, in bytes, at most 4 MiB (Amanda's receivers refuse more, `tcpm_recv_token`
+     * of common-src/security-util.c); 0: 256 KiB if spliced, 64 KiB if copied. Either gets smaller while the connection
+     * drains slowly.
+     */
+    size_t frame_size;
+    /**
+     * What the pipes of bulk streams are enlarged to where the system allows it, in bytes; 0: 1 MiB. Beneath 256 KiB
+     * bytes are copied, since the other way is then no faster.
+     */
+    size_t pipe_size;
 } amrelay_link_options;
 
 /**
@@ -552,6 +563,11 @@ typedef struct amrelay_tee_options {
      * Given to `write` and `index_started`.
      */
     void *arg;
+    /**
+     * What the data pipes are enlarged to where the system allows it, in bytes; 0: 1 MiB. Beneath 256 KiB bytes are copied,
+     * since the other way is then no faster.
+     */
+    size_t pipe_size;
 } amrelay_tee_options;
 
 /**
@@ -831,7 +847,7 @@ int amrelay_loop_quit(struct amrelay_loop *loop);
  * NULL: `loop`, `options` and `out` NULL are refused, `options->write` NULL only on a callback link.
  *
  * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if the kind is not one of `AMRELAY_LINK_`, or `fd`
- * is negative; -EBADF if `fd` is not open; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
+ * is negative; `AMRELAY_E_LIMIT` if `frame_size` is too large; -EBADF if `fd` is not open; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
  *
  * Threads: the loop's thread, in callbacks too.
  */

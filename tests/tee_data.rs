@@ -14,6 +14,7 @@ use amrelay::index::Outcome as TarOutcome;
 use amrelay::sys::Descriptor;
 use amrelay::tee::{Config, Index, IndexEnd, Method, Output, Way, run};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::pipe::fcntl_getpipe_size;
 
 use tee_support::sandbox::{Refusal, refusing};
 use tee_support::*;
@@ -57,6 +58,25 @@ fn large_pipes_are_spliced_and_copying_can_be_asked_for() {
         Way::ZeroCopy
     );
     assert_eq!(through_tee(&archive, Method::Copy).report.way, Way::Copy);
+}
+
+#[test]
+fn the_host_chooses_the_largest_pipe() {
+    for (wanted, expected, way) in [
+        (None, 1 << 20, Way::ZeroCopy),
+        (Some(1 << 19), 1 << 19, Way::ZeroCopy),
+        (Some(1), 1 << 16, Way::Copy),
+    ] {
+        let (input, writer) = pipe();
+        let (reader, output) = pipe();
+        let mut config = config(input, output, Index::None, Method::Auto);
+        config.pipe_size = wanted;
+        let feeding = feed(writer, vec![7; 1000]);
+        let report = run(config);
+        feeding.join().unwrap().unwrap();
+        assert_eq!(report.way, way);
+        assert_eq!(fcntl_getpipe_size(&reader), Ok(expected));
+    }
 }
 
 #[test]
@@ -266,6 +286,7 @@ fn a_callback_gets_every_byte() {
             crc: true,
             index: Index::None,
             method,
+            pipe_size: None,
         });
         feeding.join().unwrap().unwrap();
         assert_report(&report, &archive);
@@ -336,6 +357,7 @@ fn lent_descriptors_stay_open() {
             crc: true,
             index: Index::None,
             method,
+            pipe_size: None,
         });
         assert_report(&report, b"some bytes");
         assert!(fcntl_getfl(input.as_fd()).is_ok());
@@ -367,6 +389,7 @@ fn without_crc_and_index_the_bytes_pass_all_the_same() {
                     Index::None
                 },
                 method,
+                pipe_size: None,
             });
             feeding.join().unwrap().unwrap();
             assert_eq!((report.crc, report.bytes), (None, archive.len() as u64));

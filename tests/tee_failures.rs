@@ -140,6 +140,7 @@ fn a_failing_callback_ends_the_tee_with_its_error() {
             crc: true,
             index: Index::None,
             method,
+            pipe_size: None,
         });
         let error = report.output.unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::ENOBUFS));
@@ -159,6 +160,7 @@ fn a_panicking_callback_ends_its_tee_only() {
         crc: true,
         index: Index::None,
         method: Method::Auto,
+        pipe_size: None,
     });
     assert!(tee.wait().output.is_err());
     assert!(feeding.join().unwrap().is_err());

@@ -44,6 +44,11 @@ pub(super) unsafe fn read<T: Layout>(pointer: *const T) -> Result<T, Failure> {
     Ok(unsafe { pointer.read() })
 }
 
+/// A size of which 0 says that the choice is the library's.
+pub(super) fn wish(size: size_t) -> Option<usize> {
+    (size > 0).then_some(size)
+}
+
 /// Refuses flags that this library does not know.
 pub(super) fn check_flags(flags: u32, known: u32) -> Result<(), Failure> {
     if flags & !known == 0 {

@@ -89,6 +89,13 @@ pub struct amrelay_link_options {
     pub seal_free: Option<unsafe extern "C" fn(arg: *mut c_void, out: *mut c_void)>,
     /// Given to each of the functions.
     pub arg: *mut c_void,
+    /// The largest payload of a bulk stream's frame, in bytes, at most 4 MiB (Amanda's receivers refuse more, `tcpm_recv_token`
+    /// of common-src/security-util.c); 0: 256 KiB if spliced, 64 KiB if copied. Either gets smaller while the connection
+    /// drains slowly.
+    pub frame_size: size_t,
+    /// What the pipes of bulk streams are enlarged to where the system allows it, in bytes; 0: 1 MiB. Beneath 256 KiB
+    /// bytes are copied, since the other way is then no faster.
+    pub pipe_size: size_t,
 }
 
 // SAFETY: repr(C), the size first, then integers, optional function pointers and a raw pointer.
@@ -105,7 +112,7 @@ unsafe impl Layout for amrelay_link_options {
 /// NULL: `loop`, `options` and `out` NULL are refused, `options->write` NULL only on a callback link.
 ///
 /// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if the kind is not one of `AMRELAY_LINK_`, or `fd`
-/// is negative; -EBADF if `fd` is not open; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
+/// is negative; `AMRELAY_E_LIMIT` if `frame_size` is too large; -EBADF if `fd` is not open; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
 ///
 /// Threads: the loop's thread, in callbacks too.
 #[unsafe(no_mangle)]
@@ -229,6 +236,8 @@ impl amrelay_link_options {
         Ok(LinkOptions {
             descriptor: descriptor::lend(self.fd, "fd")?,
             kind,
+            frame_size: layout::wish(self.frame_size),
+            pipe_size: layout::wish(self.pipe_size),
             on_error: code_callback(self.on_error, self.arg),
             on_closed: notification(self.on_closed, self.arg),
         })

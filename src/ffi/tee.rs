@@ -87,6 +87,9 @@ pub struct amrelay_tee_options {
     pub index_started: Option<unsafe extern "C" fn(arg: *mut c_void, process_id: i64)>,
     /// Given to `write` and `index_started`.
     pub arg: *mut c_void,
+    /// What the data pipes are enlarged to where the system allows it, in bytes; 0: 1 MiB. Beneath 256 KiB bytes are copied,
+    /// since the other way is then no faster.
+    pub pipe_size: size_t,
 }
 
 // SAFETY: repr(C), the size first, then integers, raw pointers and an optional function pointer.
@@ -313,6 +316,7 @@ impl Plan {
             crc: self.has(AMRELAY_TEE_CRC),
             index: self.index(),
             method,
+            pipe_size: layout::wish(options.pipe_size),
         }
     }
 

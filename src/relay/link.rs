@@ -7,9 +7,12 @@ use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::rc::{Rc, Weak};
+use std::time::Instant;
 
 use super::callback::{Callbacks, CodeCallback, Notification};
 use super::error::{Error, Result};
+use super::frame::MAX_FRAME;
+use super::frame_size::FrameSize;
 use super::outgoing::Outgoing;
 use super::schedule::Key;
 use super::stream::{self, Stream, StreamOptions};
@@ -36,6 +39,11 @@ pub struct LinkOptions {
     pub descriptor: Descriptor,
     /// Its kind.
     pub kind: LinkKind,
+    /// The largest payload of a bulk stream's frame, in bytes, at most [`MAX_FRAME`]. None: 256 KiB spliced, 64 KiB copied.
+    /// Either gets smaller while the connection drains slowly.
+    pub frame_size: Option<usize>,
+    /// What the pipes of bulk streams are enlarged to where the system allows it, in bytes. None: 1 MiB.
+    pub pipe_size: Option<usize>,
     /// Called once with a negative errno when the connection has failed, after the `on_end` of its streams.
     pub on_error: Option<CodeCallback>,
     /// Called once after [`Link::close`], maybe before that returns: nothing more will be written.
@@ -53,8 +61,15 @@ impl Link {
     /// Makes a link on a connection.
     ///
     /// # Errors
-    /// [`Error::System`] when the descriptor is not open.
+    /// [`Error::System`] when the descriptor is not open; [`Error::Limit`] for a frame size of nothing or of more than
+    /// [`MAX_FRAME`].
     pub fn new(event_loop: &EventLoop, options: LinkOptions) -> Result<Self> {
+        if options
+            .frame_size
+            .is_some_and(|size| size == 0 || size > MAX_FRAME)
+        {
+            return Err(Error::Limit("no receiver takes frames of that size"));
+        }
         let fd = options.descriptor.as_fd();
         if !matches!(options.kind, LinkKind::Callback(_)) {
             pipe::set_nonblocking(fd, true)?;
@@ -69,6 +84,7 @@ impl Link {
             Core {
                 event_loop: event_loop.clone(),
                 kind: options.kind,
+                pipe_size: options.pipe_size,
                 pumping: Cell::new(false),
                 on_error: RefCell::new(options.on_error),
                 on_closed: RefCell::new(options.on_closed),
@@ -78,6 +94,8 @@ impl Link {
                     nature,
                     splices: true,
                     outgoing: Outgoing::default(),
+                    frame_size: FrameSize::new(options.frame_size),
+                    begun: Instant::now(),
                     streams: Vec::new(),
                     buffer: Vec::new(),
                     waiting: None,
@@ -93,7 +111,7 @@ impl Link {
     /// further frame of a stream.
     ///
     /// # Errors
-    /// [`Error::Limit`]: more than [`super::frame::MAX_FRAME`] bytes, or twice as many are queued. [`Error::State`] on a raw
+    /// [`Error::Limit`]: more than [`MAX_FRAME`] bytes, or twice as many are queued. [`Error::State`] on a raw
     /// link. [`Error::System`] when the connection has failed.
     pub fn send(&self, handle: u32, payload: &[u8]) -> Result<()> {
         if !self.core.is_framed() {
@@ -208,6 +226,7 @@ impl Events {
 pub(super) struct Core {
     pub(super) event_loop: EventLoop,
     pub(super) kind: LinkKind,
+    pub(super) pipe_size: Option<usize>,
     /// The pump is on the stack: a callback of this link is running.
     pub(super) pumping: Cell<bool>,
     pub(super) on_error: RefCell<Option<CodeCallback>>,
@@ -222,6 +241,9 @@ pub(super) struct State {
     /// Cleared for good once the connection has refused a splice.
     pub(super) splices: bool,
     pub(super) outgoing: Outgoing,
+    pub(super) frame_size: FrameSize,
+    /// When the frame in flight was begun.
+    pub(super) begun: Instant,
     pub(super) streams: Vec<Option<Rc<stream::Core>>>,
     /// Kept from frame to frame while there is something to send.
     pub(super) buffer: Vec<u8>,

@@ -6,6 +6,7 @@
 use std::io;
 use std::mem;
 use std::rc::Rc;
+use std::time::Instant;
 
 use super::callback::SealCallback;
 use super::error::code_of;
@@ -144,6 +145,8 @@ impl Core {
             state.buffer = frame.bytes;
             return;
         };
+        let after = state.begun.elapsed();
+        state.frame_size.left(frame.payload, after);
         let stream = state.stream(key);
         let ready = state.outgoing.schedule.is_ready(key);
         drop(state);
@@ -180,7 +183,14 @@ impl Core {
             return Step::Again;
         };
         let mut buffer = mem::take(&mut state.buffer);
-        match stream.load(&mut buffer, self.header_room(), state.splices) {
+        state.begun = Instant::now();
+        let loaded = stream.load(
+            &mut buffer,
+            self.header_room(),
+            state.splices,
+            &state.frame_size,
+        );
+        match loaded {
             Loaded::Copied { length, drained } => {
                 // The level-triggered event tells when there is more: cheaper than asking again now.
                 if drained && stream.watch().is_ok() {

@@ -4,16 +4,9 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::error::code_of;
+use super::frame_size::{FrameSize, SMALLEST};
 use crate::sys::{Descriptor, pipe, socket};
 
-/// The largest payload that is spliced; large frames are what makes splicing worth while.
-const SPLICED_FRAME: usize = 256 * 1024;
-/// The largest payload of a bulk stream that is copied: four times as much costs the same and four times the memory
-/// (benches/relay.rs).
-const COPIED_FRAME: usize = 64 * 1024;
-/// The largest payload of any other stream's frame, Amanda's `NETWORK_BLOCK_BYTES`: short, so that the frame in flight
-/// is soon over.
-const SMALL_FRAME: usize = 32 * 1024;
 /// A bulk stream's pipe is enlarged to this, where the system allows.
 const BULK_PIPE: usize = 1024 * 1024;
 /// Splicing out of a smaller pipe is slower than copying.
@@ -40,26 +33,32 @@ pub(super) enum Loaded {
 #[derive(Debug)]
 pub(super) struct Source {
     descriptor: Descriptor,
-    /// The largest payload that is copied.
-    frame: usize,
+    bulk: bool,
+    /// What the pipe holds; 0 if it is none.
+    capacity: usize,
     splices: bool,
 }
 
 impl Source {
-    /// Puts the descriptor in non-blocking mode. `may_splice`: neither its stream nor its link needs to see the bytes.
-    pub(super) fn new(descriptor: Descriptor, bulk: bool, may_splice: bool) -> io::Result<Self> {
+    /// Puts the descriptor in non-blocking mode. `may_splice`: neither its stream nor its link needs to see the bytes; only
+    /// then a larger pipe is of use, of `pipe_size` bytes if the host has a wish.
+    pub(super) fn new(
+        descriptor: Descriptor,
+        bulk: bool,
+        may_splice: bool,
+        pipe_size: Option<usize>,
+    ) -> io::Result<Self> {
         let fd = descriptor.as_fd();
         pipe::set_nonblocking(fd, true)?;
-        let wanted = if bulk && may_splice { BULK_PIPE } else { 0 };
+        let wanted = if bulk && may_splice {
+            pipe_size.unwrap_or(BULK_PIPE)
+        } else {
+            0
+        };
         let capacity = pipe::enlarge(fd, wanted);
-        let frame = if bulk { COPIED_FRAME } else { SMALL_FRAME };
         Ok(Self {
-            // A pipe never gives more than it holds, so that a larger buffer would be waste.
-            frame: if capacity > 0 {
-                frame.min(capacity)
-            } else {
-                frame
-            },
+            bulk,
+            capacity,
             splices: bulk && may_splice && capacity >= MIN_SPLICE_PIPE,
             descriptor,
         })
@@ -70,25 +69,44 @@ impl Source {
     }
 
     /// Finds the payload of the next frame. A payload that is copied goes behind the first `room` bytes of `buffer`.
-    pub(super) fn load(&self, buffer: &mut Vec<u8>, room: usize, may_splice: bool) -> Loaded {
+    pub(super) fn load(
+        &self,
+        buffer: &mut Vec<u8>,
+        room: usize,
+        may_splice: bool,
+        size: &FrameSize,
+    ) -> Loaded {
         if may_splice && self.splices {
             match pipe::readable_bytes(self.fd()) {
                 Ok(ready) if ready >= MIN_SPLICE => {
-                    return Loaded::InPipe(ready.min(SPLICED_FRAME));
+                    return Loaded::InPipe(ready.min(size.spliced()));
                 }
                 Ok(_) => {}
                 Err(error) => return Loaded::Failed(code_of(&error)),
             }
         }
-        prepare(buffer, room, self.frame);
+        let length = self.copied(size);
+        prepare(buffer, room, length);
         match socket::read_behind(self.fd(), buffer) {
             Ok(0) => Loaded::End,
-            Ok(length) => Loaded::Copied {
-                length,
-                drained: length < self.frame,
+            Ok(count) => Loaded::Copied {
+                length: count,
+                drained: count < length,
             },
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Loaded::Empty,
             Err(error) => Loaded::Failed(code_of(&error)),
+        }
+    }
+
+    /// The largest payload that is copied. A stream without bulk has short frames always, so that what waits behind them
+    /// does not wait long.
+    fn copied(&self, size: &FrameSize) -> usize {
+        let length = if self.bulk { size.copied() } else { SMALLEST };
+        // A pipe never gives more than it holds, so that a larger buffer would be waste.
+        if self.capacity > 0 {
+            length.min(self.capacity)
+        } else {
+            length
         }
     }
 

@@ -8,6 +8,7 @@ use std::rc::{Rc, Weak};
 
 use super::callback::{CodeCallback, TapCallback};
 use super::error::Result;
+use super::frame_size::FrameSize;
 use super::link::{self, LinkKind};
 use super::schedule::Key;
 use super::source::{Loaded, Source};
@@ -118,7 +119,7 @@ pub(super) fn start(link: &Rc<link::Core>, options: StreamOptions) -> Result<Str
     let may_splice = link.state.borrow().splices
         && !matches!(link.kind, LinkKind::Callback(_))
         && options.tap.is_none();
-    let source = Source::new(options.descriptor, options.bulk, may_splice)?;
+    let source = Source::new(options.descriptor, options.bulk, may_splice, link.pipe_size)?;
     let key = link.reserve(options.bulk)?;
     let core = Rc::new_cyclic(|weak: &Weak<Core>| {
         let weak = Weak::clone(weak);
@@ -205,10 +206,16 @@ impl Core {
     }
 
     /// Finds the next frame's payload.
-    pub(super) fn load(&self, buffer: &mut Vec<u8>, room: usize, may_splice: bool) -> Loaded {
+    pub(super) fn load(
+        &self,
+        buffer: &mut Vec<u8>,
+        room: usize,
+        may_splice: bool,
+        size: &FrameSize,
+    ) -> Loaded {
         self.meter.borrow_mut().resume();
         let loaded = match &*self.source.borrow() {
-            Some(source) => source.load(buffer, room, may_splice),
+            Some(source) => source.load(buffer, room, may_splice, size),
             None => Loaded::End,
         };
         if matches!(loaded, Loaded::Empty) {

@@ -63,6 +63,8 @@ pub struct Config {
     pub index: Index,
     /// Which ways of moving the bytes are allowed.
     pub method: Method,
+    /// What the data pipes are enlarged to where the system allows it, in bytes. None: 1 MiB.
+    pub pipe_size: Option<usize>,
 }
 
 /// Takes all the bytes, waiting as long as it must, or fails; called in the tee's thread.
@@ -196,11 +198,12 @@ fn pass(flow: &mut Flow, side_pipe: Option<&SidePipe>) -> (Way, Result<(), Stop>
 
 /// Enlarges the pipes on both sides; returns what the smaller one holds, nothing if one side is no pipe.
 fn enlarge_pipes(config: &Config) -> Option<usize> {
-    let input = pipe::enlarge(config.input.as_fd(), PIPE_SIZE);
+    let wanted = config.pipe_size.unwrap_or(PIPE_SIZE);
+    let input = pipe::enlarge(config.input.as_fd(), wanted);
     let Output::Descriptor(output) = &config.output else {
         return None;
     };
-    let smaller = input.min(pipe::enlarge(output.as_fd(), PIPE_SIZE));
+    let smaller = input.min(pipe::enlarge(output.as_fd(), wanted));
     (smaller > 0).then_some(smaller)
 }
 

@@ -98,6 +98,10 @@ fn pass_seen(flow: &mut Flow, side: &SidePipe, buffer: &mut [u8]) -> Result<Opti
     let mut left = count;
     let mut result = splice_some(flow, &mut left);
     show_side(flow, side, count, buffer)?;
+    // Where the output has to be waited for, the input has its time to fill anyway.
+    if left == 0 {
+        flow.rest(count);
+    }
     while left > 0 {
         match result {
             Ok(()) => {}
@@ -110,7 +114,6 @@ fn pass_seen(flow: &mut Flow, side: &SidePipe, buffer: &mut [u8]) -> Result<Opti
         }
         result = splice_some(flow, &mut left);
     }
-    flow.rest(count);
     Ok(None)
 }
 

@@ -212,6 +212,8 @@ pub(crate) fn link_options(fd: OwnedFd, kind: LinkKind) -> LinkOptions {
     LinkOptions {
         descriptor: Descriptor::from(fd),
         kind,
+        frame_size: None,
+        pipe_size: None,
         on_error: None,
         on_closed: None,
     }

@@ -45,6 +45,7 @@ pub fn config(input: OwnedFd, output: OwnedFd, index: Index, method: Method) -> 
         crc: true,
         index,
         method,
+        pipe_size: None,
     }
 }
 
