@@ -66,6 +66,8 @@ fi
 say "Making $FILES small files and $MEGABYTES MiB of big ones"
 make_many "$data/many" "$FILES"
 make_big "$data/big" "$MEGABYTES"
+# With these, upstream's ambsdtar and the bsdtar that it feeds and reads wait for each other for ever.
+[ "$PROGRAM-$AMRELAY" != ambsdtar-yes ] || make_long_listing "$data/many"
 describe_sources 0
 for name in "${names[@]}"; do add_disk "$name" "$data/$name"; done
 start_network

@@ -1,5 +1,5 @@
 #!/bin/bash
-# packages.sh library|amanda|backup|check: installs what is missing of the Debian packages each of these needs.
+# packages.sh library|amanda|backup|check|bench: installs what is missing of the Debian packages each of these needs.
 # packages.sh named PACKAGE...: installs those that are missing.
 #
 # Only compilers, libraries and plain programs are installed. Packages that would start a daemon or bring a mail server
@@ -16,6 +16,8 @@ amanda=(autoconf automake bison dump flex g++ gawk gettext libglib2.0-dev libkrb
 backup=(e2fsprogs gzip iproute2 libarchive-tools libencode-locale-perl libjson-perl libxml-simple-perl netbase openssh-client
     openssl procps tar util-linux)
 check=(busybox cpio g++ python3 shellcheck valgrind)
+# A fast CRC-32C for the floor, perf to count system calls, bsdtar as a rival, and what the report is made with.
+bench=(gnuplot-nox libarchive-tools libisal-dev linux-perf python3)
 
 # Debian 12 has a compiler new enough for the stated MSRV only under another name.
 rust_packages() {
@@ -39,8 +41,9 @@ case ${1-} in
     amanda) wanted=("${compiler[@]}" "${amanda[@]}") ;;
     backup) wanted=("${compiler[@]}" "${amanda[@]}" "${backup[@]}") ;;
     check) wanted=("${compiler[@]}" "${amanda[@]}" "${backup[@]}" "${check[@]}") ;;
+    bench) wanted=("${compiler[@]}" "${amanda[@]}" "${backup[@]}" "${bench[@]}") ;;
     named) wanted=("${@:2}") ;;
-    *) die "which packages? library, amanda, backup, check or named ones" ;;
+    *) die "which packages? library, amanda, backup, check, bench or named ones" ;;
 esac
 
 mapfile -t absent < <(missing "${wanted[@]}")

@@ -41,10 +41,12 @@ struct hop {
     enum { BY_PIPE, BY_TCP } kind;
     size_t size;      /* of a pipe; of a socket's sending buffer, 0 for the kernel's choice */
     size_t receiving; /* of the socket's receiving buffer, likewise */
+    const char *congestion;
 };
 
 struct chain {
     const char *variant;
+    bool repeats;     /* the same bytes each time */
     int stages;
     struct stage stage[MOST_STAGES];
     struct hop hop[MOST_STAGES - 1];
@@ -58,7 +60,7 @@ void compare(const char *group, const char *name, struct chain *chains, int coun
 void emit(const char *group, const char *name, const char *variant, const char *metric, double value);
 double now(void);
 void make_pipe(int ends[2], size_t size);
-void make_tcp(int ends[2], size_t sending, size_t receiving);
+void make_tcp(int ends[2], const struct hop *hop);
 
 /*
  * chain.c: writer -> [tee ->] [relay ->] reader, with the variants of the middle. Pipes are of `pipe` bytes; behind a relay
@@ -92,6 +94,7 @@ struct arrangement {
     const struct relay *relay;
     size_t sending, receiving;
     int processors[3];    /* of writer, middle, reader; 0: any */
+    const char *congestion; /* the algorithm; NULL: cubic, Linux's default, whatever this machine's is */
 };
 void compare_arrangements(const char *group, const char *name, const struct writer *writer,
                           const struct arrangement *arrangements, size_t count, const struct reader *reader);

@@ -14,37 +14,37 @@ static const struct relay relay = {{EAGER, 0, 0}, 256 * KIB, SPLICE, WITH_MORE, 
                           bare = {{EAGER, 0, 0}, 256 * KIB, SPLICE, BARE, 0, 0, 0};
 
 static const struct arrangement whole[] = {
-    {"eager", MIB, &eager, &relay, 0, 0, {0}},
-    {"tee naps, at most 500 us", MIB, &adaptive, &relay, 0, 0, {0}},
-    {"tee naps, at most 200 us", MIB, &adaptive_200, &relay, 0, 0, {0}},
-    {"tee naps, at most 2 ms", MIB, &adaptive_2000, &relay, 0, 0, {0}},
-    {"tee naps 150 us", MIB, &fixed_150, &relay, 0, 0, {0}},
-    {"tee naps 700 us", MIB, &fixed_700, &relay, 0, 0, {0}},
-    {"tee naps by rate", MIB, &by_rate, &relay, 0, 0, {0}},
-    {"relay naps", MIB, &eager, &relay_adaptive, 0, 0, {0}},
-    {"both nap", MIB, &adaptive, &relay_adaptive, 0, 0, {0}},
+    {"eager", MIB, &eager, &relay, 0, 0, {0}, NULL},
+    {"tee naps, at most 500 us", MIB, &adaptive, &relay, 0, 0, {0}, NULL},
+    {"tee naps, at most 200 us", MIB, &adaptive_200, &relay, 0, 0, {0}, NULL},
+    {"tee naps, at most 2 ms", MIB, &adaptive_2000, &relay, 0, 0, {0}, NULL},
+    {"tee naps 150 us", MIB, &fixed_150, &relay, 0, 0, {0}, NULL},
+    {"tee naps 700 us", MIB, &fixed_700, &relay, 0, 0, {0}, NULL},
+    {"tee naps by rate", MIB, &by_rate, &relay, 0, 0, {0}, NULL},
+    {"relay naps", MIB, &eager, &relay_adaptive, 0, 0, {0}, NULL},
+    {"both nap", MIB, &adaptive, &relay_adaptive, 0, 0, {0}, NULL},
 };
 static const struct arrangement refused[] = {
-    {"eager", 64 * KIB, &copy, &relay_copy, 0, 0, {0}},
-    {"tee naps", 64 * KIB, &copy_adaptive, &relay_copy, 0, 0, {0}},
-    {"both nap", 64 * KIB, &copy_adaptive, &relay_copy_adaptive, 0, 0, {0}},
+    {"eager", 64 * KIB, &copy, &relay_copy, 0, 0, {0}, NULL},
+    {"tee naps", 64 * KIB, &copy_adaptive, &relay_copy, 0, 0, {0}, NULL},
+    {"both nap", 64 * KIB, &copy_adaptive, &relay_copy_adaptive, 0, 0, {0}, NULL},
 };
 static const struct arrangement without_tee[] = {
-    {"splice, eager", MIB, NULL, &relay, 0, 0, {0}},
-    {"splice, naps", MIB, NULL, &relay_adaptive, 0, 0, {0}},
-    {"copy from 64 KiB, eager", 64 * KIB, NULL, &relay_copy, 0, 0, {0}},
-    {"copy from 64 KiB, naps", 64 * KIB, NULL, &relay_copy_adaptive, 0, 0, {0}},
+    {"splice, eager", MIB, NULL, &relay, 0, 0, {0}, NULL},
+    {"splice, naps", MIB, NULL, &relay_adaptive, 0, 0, {0}, NULL},
+    {"copy from 64 KiB, eager", 64 * KIB, NULL, &relay_copy, 0, 0, {0}, NULL},
+    {"copy from 64 KiB, naps", 64 * KIB, NULL, &relay_copy_adaptive, 0, 0, {0}, NULL},
 };
 static const struct arrangement tee_alone[] = {
-    {"eager", MIB, &eager, NULL, 0, 0, {0}},
-    {"naps", MIB, &adaptive, NULL, 0, 0, {0}},
-    {"copies, eager", MIB, &copy, NULL, 0, 0, {0}},
-    {"copies, naps", MIB, &copy_adaptive, NULL, 0, 0, {0}},
+    {"eager", MIB, &eager, NULL, 0, 0, {0}, NULL},
+    {"naps", MIB, &adaptive, NULL, 0, 0, {0}, NULL},
+    {"copies, eager", MIB, &copy, NULL, 0, 0, {0}, NULL},
+    {"copies, naps", MIB, &copy_adaptive, NULL, 0, 0, {0}, NULL},
 };
 static const struct arrangement delayed[] = {
-    {"eager", MIB, &eager, &bare, 0, 0, {0}},
-    {"tee naps, at most 500 us", MIB, &adaptive, &bare, 0, 0, {0}},
-    {"tee naps, at most 2 ms", MIB, &adaptive_2000, &bare, 0, 0, {0}},
+    {"eager", MIB, &eager, &bare, 0, 0, {0}, NULL},
+    {"tee naps, at most 500 us", MIB, &adaptive, &bare, 0, 0, {0}, NULL},
+    {"tee naps, at most 2 ms", MIB, &adaptive_2000, &bare, 0, 0, {0}, NULL},
 };
 
 void measure_pacing(void)

@@ -50,16 +50,21 @@ static void pass_by_reference(const struct tee *tee_, int in, int out, struct ou
             continue;
         }
         size_t left = (size_t)count;
+        bool held_up = false;
         left -= splice_some(in, out, left, outcome);
         look(side[0], (size_t)count, buffer, tee_->buffer, outcome);
         while (left > 0) {
             size_t moved = splice_some(in, out, left, outcome);
             left -= moved;
-            if (moved == 0)
+            if (moved == 0) {
                 wait_for(out, POLLOUT);
+                held_up = true;
+            }
         }
         outcome->bytes += (uint64_t)count;
-        pacer_nap(&pacer, (size_t)count);
+        /* While the output was full, the input could fill. */
+        if (!held_up)
+            pacer_nap(&pacer, (size_t)count);
     }
     outcome->naps = pacer.naps;
 }

@@ -25,6 +25,15 @@ make_awkward_names() {
     ln "$long/file" "$long/hard link to a long path"
 }
 
+# make_long_listing DIRECTORY: names of which the listing is longer than the archive: what fits into a pipe gives more lines than do.
+make_long_listing() {
+    local name folder=$1 i
+    name=$(printf '日%.0s' {1..80})
+    for i in {1..8}; do folder=$folder/$name; done
+    mkdir -p "$folder"
+    for i in {1..200}; do : >"$folder/$i"; done
+}
+
 make_special_files() {
     mkdir "$1/empty directory" "$1/nested" "$1/nested/empty" "$1/closed"
     : >"$1/empty file"

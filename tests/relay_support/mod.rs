@@ -6,20 +6,28 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
+use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use amrelay::event::EventLoop;
 use amrelay::relay::frame::{Decoder, Part};
 use amrelay::relay::{Link, LinkKind, LinkOptions, Stream, StreamOptions};
 use amrelay::sys::Descriptor;
+use rustix::net::sockopt;
+
+pub(crate) mod inbound;
+pub(crate) mod outbound;
 
 /// What a connection is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wire {
     Tcp,
+    /// With the buffers Amanda asks for (`try_socksize`), so that it is soon full.
+    SmallTcp,
     SocketPair,
     /// A pipe of so many bytes, as under `auth local` and `auth ssh`.
     Pipe(usize),
@@ -35,12 +43,11 @@ pub(crate) const WIRES: [Wire; 4] = [
 /// A connection: its writing side, then its reading side.
 pub(crate) fn connection(wire: Wire) -> (OwnedFd, OwnedFd) {
     match wire {
-        Wire::Tcp => {
-            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-            let writing = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-            let (reading, _) = listener.accept().unwrap();
-            (writing.into(), reading.into())
-        }
+        Wire::Tcp => tcp(|_| {}),
+        Wire::SmallTcp => tcp(|socket| {
+            sockopt::set_socket_send_buffer_size(socket, SOCKET_BUFFER).unwrap();
+            sockopt::set_socket_recv_buffer_size(socket, SOCKET_BUFFER).unwrap();
+        }),
         Wire::SocketPair => {
             let (writing, reading) = UnixStream::pair().unwrap();
             (writing.into(), reading.into())
@@ -50,6 +57,19 @@ pub(crate) fn connection(wire: Wire) -> (OwnedFd, OwnedFd) {
             (writing, reading)
         }
     }
+}
+
+/// `STREAM_BUFSIZE` of Amanda's common-src/stream.c, in bytes.
+const SOCKET_BUFFER: usize = 128 * 1024;
+
+/// What `prepare` does to the listener, the sockets it accepts inherit.
+fn tcp(prepare: impl Fn(BorrowedFd<'_>)) -> (OwnedFd, OwnedFd) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    prepare(listener.as_fd());
+    let writing = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    prepare(writing.as_fd());
+    let (reading, _) = listener.accept().unwrap();
+    (writing.into(), reading.into())
 }
 
 /// A pipe of so many bytes: its read end, then its write end.
@@ -236,7 +256,6 @@ pub(crate) fn start(link: &Link, fd: OwnedFd, handle: u32, bulk: bool, codes: &C
 /// Turns the loop until `done`. Fails if the loop has nothing left to wait for.
 pub(crate) fn turn_until(event_loop: &EventLoop, done: impl Fn() -> bool) {
     use amrelay::event::EventKind;
-    use std::time::Duration;
     // Keeps the loop from waiting for ever when `done` depends on another thread.
     let tick = event_loop.create(EventKind::Timer(Duration::from_millis(10)), Rc::new(|| {}));
     event_loop.activate(tick).unwrap();
@@ -250,5 +269,34 @@ pub(crate) fn turn_until(event_loop: &EventLoop, done: impl Fn() -> bool) {
 pub(crate) fn settle(event_loop: &EventLoop) {
     for _ in 0..50 {
         event_loop.turns(true).unwrap();
+    }
+}
+
+/// Turns the loop until something can be read from `fd`, and reads one byte.
+pub(crate) fn read_a_byte(event_loop: &EventLoop, fd: impl AsFd) -> u8 {
+    while rustix::io::ioctl_fionread(&fd).unwrap() == 0 {
+        event_loop.turns(true).unwrap();
+    }
+    let mut byte = [0];
+    assert_eq!(rustix::io::read(&fd, &mut byte), Ok(1));
+    event_loop.turns(true).unwrap();
+    byte[0]
+}
+
+/// Ends a test that hangs: what stalls in the library's own code would stall the test too. Long enough to say nothing of speed.
+pub(crate) struct Watchdog {
+    _alive: mpsc::Sender<()>,
+}
+
+impl Watchdog {
+    pub(crate) fn new() -> Self {
+        let (alive, gone) = mpsc::channel::<()>();
+        thread::spawn(move || {
+            if gone.recv_timeout(Duration::from_secs(300)) == Err(mpsc::RecvTimeoutError::Timeout) {
+                let _ = io::stderr().write_all(b"the test hangs\n");
+                std::process::abort();
+            }
+        });
+        Self { _alive: alive }
     }
 }

@@ -1,0 +1,107 @@
+#!/bin/bash
+# bench-backup.sh: what one dump costs the client: the patched Amanda beside upstream's, and beside the least that tar's stream can cost.
+#
+# One amdump a round and Amanda, over bsdtcp on the loopback interface, at level 0, with an index, without compression. Both
+# Amandas work in one sandbox and take turns, as do the floor (benches/floor.c) and tar alone. Counted is the processor time of
+# all processes that inetd starts (benches/client-cpu.c), that is of the whole client. So that neither estimates nor tapes
+# blur it, the server estimates by itself and the dump goes no further than a holding disk in memory.
+# Prints lines of group, case, variant, metric and value, separated by tabs; all else goes to the standard error.
+#
+# Variables, beside those of lib/common.sh:
+#   AMRELAY_BENCH_ROUNDS    how often (default 5)
+#   AMRELAY_BENCH_QUICK     yes: half of the data, calls counted once
+#   AMRELAY_BENCH_CASES     which data: big, small (default both)
+#   AMRELAY_BENCH_VARIANTS  what is measured: patched, upstream, floor, tar, calls (default all)
+# The other files' variables, and functions called by their names:
+# shellcheck disable=SC2034,SC2154,SC2317
+set -euo pipefail
+. "$(dirname "$0")/lib/common.sh"
+# shellcheck source=lib/bench-build.sh
+. "$repository/scripts/lib/bench-build.sh"
+: "${AMRELAY_BENCH_ROUNDS:=5}" "${AMRELAY_BENCH_QUICK:=no}" "${AMRELAY_BENCH_CASES:=big small}"
+: "${AMRELAY_BENCH_VARIANTS:=patched upstream floor tar calls}"
+
+if [ "${1-}" != --inside ]; then
+    mkdir -p "$build/run" "$build/bench"
+    # A second run at the same time would take this one's folders away.
+    exec {lock}>"$build/bench/lock"
+    flock "$lock"
+    [ "$BUILT" = yes ] || build_for_bench >&2
+    build_programs
+    settings=(AMRELAY_BENCH_ROUNDS AMRELAY_BENCH_QUICK AMRELAY_BENCH_CASES AMRELAY_BENCH_VARIANTS)
+    export "${settings[@]}"
+    handed_on+=("${settings[@]}")
+    as_root "$repository/scripts/sandbox.sh" --private-path "$repository/scripts/bench-backup.sh" --inside
+    exit
+fi
+
+for part in server config network dump bench-data bench-amanda; do
+    # shellcheck source=/dev/null
+    . "$repository/scripts/lib/$part.sh"
+done
+
+# result VARIANT METRIC VALUE
+result() { printf 'backup\t%s\t%s\t%s\t%s\n' "$label" "$1" "$2" "$3"; }
+
+# per_gib AMOUNT: of the $bytes of the last stream.
+per_gib() { gawk "BEGIN { printf \"%.4f\", ($1) / ($bytes / 1073741824) }"; }
+
+measure_amanda() {
+    use_amanda "$1"
+    dump_measured "$tree"
+    result "$1" 'CPU s/GiB' "$(per_gib "$client_cpu")"
+    result "$1" 'elapsed s' "$elapsed"
+}
+
+measure_patched() { measure_amanda patched; }
+measure_upstream() { measure_amanda upstream; }
+
+# run_chain [--alone] [COUNTER...]: the floor, or tar alone; sets $client_cpu, $elapsed and $bytes. The arguments of tar are those of
+# start_backup in Amanda's client-src/sendbackup-gnutar.c.
+run_chain() {
+    local user system
+    rm -f "$build/bench/snapshot"
+    read -r user system elapsed bytes < <("$programs/floor" "$@" tar --create --file - --directory "$tree" --one-file-system \
+        --listed-incremental "$build/bench/snapshot" --sparse --ignore-failed-read --totals . 2>"$build/bench/floor.log") ||
+        die "$(cat "$build/bench/floor.log")"
+    client_cpu="$user + $system"
+}
+
+measure_chain() {
+    run_chain "${@:2}"
+    result "$1" 'CPU s/GiB' "$(per_gib "$client_cpu")"
+    result "$1" 'elapsed s' "$elapsed"
+}
+
+measure_floor() { measure_chain floor; }
+measure_tar() { measure_chain 'tar alone' --alone; }
+
+# System calls, of the big files only, in dumps that are not timed.
+measure_calls() {
+    local kind calls tar_calls file=$build/bench/calls
+    [ "$data" = big ] || return 0
+    [ "$AMRELAY_BENCH_QUICK" != yes ] || [ "$round" -eq 1 ] || return 0
+    run_chain --alone "${count_calls[@]}" -o "$file"
+    tar_calls=$(calls_in "$file")
+    result 'tar alone' 'calls/GiB' "$(per_gib "$tar_calls")"
+    for kind in patched upstream; do
+        use_amanda $kind
+        rm -f "$run/logs/calls"
+        counted=yes dump_measured "$tree"
+        calls=$(calls_in "$run/logs/calls")
+        result $kind 'calls/GiB' "$(per_gib "$calls + $tar_calls")"
+        result $kind 'calls/GiB without tar' "$(per_gib "$calls")"
+    done
+}
+
+trap 'stop_network' EXIT
+prepare_amandas
+for data in $AMRELAY_BENCH_CASES; do
+    use_data "$data"
+    for ((round = 1; round <= AMRELAY_BENCH_ROUNDS; round++)); do
+        say "$label, round $round of $AMRELAY_BENCH_ROUNDS" >&2
+        for what in $AMRELAY_BENCH_VARIANTS; do
+            "measure_$what"
+        done
+    done
+done

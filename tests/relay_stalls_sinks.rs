@@ -1,0 +1,185 @@
+//! Services that stop reading their pipe, or read a byte now and then, hold back what comes for them on their connection and
+//! nothing else; and a connection that is stalled in one direction goes on in the other.
+
+mod relay_support;
+
+use std::os::fd::OwnedFd;
+use std::thread::JoinHandle;
+
+use amrelay::event::EventLoop;
+use relay_support::inbound::{HIGH, Inbound, READ, send_in_thread};
+use relay_support::outbound::{Connection, KINDS, LENGTH, Sharing, all_arrive};
+use relay_support::*;
+
+const SOCKETS: [Wire; 2] = [Wire::SmallTcp, Wire::SocketPair];
+const SERVICE_PIPES: [usize; 2] = [4096, 65536];
+/// The streams of a service: DATA, MESG, INDEX, STATE.
+const HANDLES: [u32; 4] = [0, 1, 2, 3];
+
+/// A connection that brings everything to its services.
+struct Incoming {
+    inbound: Inbound,
+    peer: JoinHandle<std::io::Result<()>>,
+    handles: Vec<u32>,
+}
+
+impl Incoming {
+    fn new(event_loop: &EventLoop, wire: Wire, framed: bool, size: usize) -> Self {
+        let (writing, reading) = connection(wire);
+        Self::over(event_loop, writing, reading, framed, size)
+    }
+
+    fn over(
+        event_loop: &EventLoop,
+        writing: OwnedFd,
+        reading: OwnedFd,
+        framed: bool,
+        size: usize,
+    ) -> Self {
+        let handles = if framed { &HANDLES[..] } else { &HANDLES[..1] };
+        Self {
+            inbound: Inbound::new(event_loop, reading, framed, handles, size),
+            peer: send_in_thread(writing, framed, handles, LENGTH),
+            handles: handles.to_vec(),
+        }
+    }
+
+    /// All services read; everything must come, while others stand still as `meanwhile` checks.
+    fn arrives(mut self, event_loop: &EventLoop, meanwhile: impl Fn()) {
+        let reading = self.inbound.serve(None);
+        turn_until(event_loop, || {
+            meanwhile();
+            self.inbound.check_bounds();
+            self.inbound.is_done()
+        });
+        self.peer.join().unwrap().unwrap();
+        for (handle, thread) in reading {
+            assert!(thread.join().unwrap() == data(handle, LENGTH));
+        }
+    }
+}
+
+/// The service of one stream reads so many bytes, one by one, from time to time; in between, the connections of others must
+/// bring everything.
+fn hold_one(wire: Wire, framed: bool, size: usize, slow: u32, bytes: usize) {
+    let event_loop = EventLoop::new().unwrap();
+    let mut held = Incoming::new(&event_loop, wire, framed, size);
+    let served = held.inbound.serve(Some(slow));
+    let service = held.inbound.services.remove(&slow).unwrap();
+    let is_held = |before: &[u8]| {
+        assert!(!held.inbound.has_ended(slow));
+        held.inbound.check_bounds();
+        // What has come for the slow service: read, in its pipe, and in its sink. Of the others as much.
+        let come = before.len() + size + HIGH + 2 * READ;
+        assert!(held.inbound.taken() <= held.handles.len() * come);
+    };
+    let mut before = Vec::new();
+    for _ in 0..2 {
+        Incoming::new(&event_loop, wire, framed, size).arrives(&event_loop, || is_held(&before));
+        before.extend((0..bytes).map(|_| read_a_byte(&event_loop, &service)));
+        is_held(&before);
+    }
+    let rest = read_in_thread(service, 1 << 16);
+    turn_until(&event_loop, || held.inbound.is_done());
+    held.peer.join().unwrap().unwrap();
+    before.extend(rest.join().unwrap());
+    assert!(before == data(slow, LENGTH));
+    for (handle, thread) in served {
+        assert!(thread.join().unwrap() == data(handle, LENGTH));
+    }
+}
+
+#[test]
+fn a_service_that_stops_reading_holds_back_its_raw_connection_alone() {
+    let _watchdog = Watchdog::new();
+    for wire in SOCKETS {
+        for size in SERVICE_PIPES {
+            hold_one(wire, false, size, 0, 0);
+        }
+    }
+}
+
+#[test]
+fn a_service_that_reads_byte_by_byte_holds_back_its_raw_connection_alone() {
+    let _watchdog = Watchdog::new();
+    for wire in SOCKETS {
+        for size in SERVICE_PIPES {
+            hold_one(wire, false, size, 0, 40_000);
+        }
+    }
+}
+
+#[test]
+fn a_service_that_stops_reading_holds_back_only_the_streams_of_its_connection() {
+    let _watchdog = Watchdog::new();
+    for wire in SOCKETS {
+        for slow in HANDLES {
+            hold_one(wire, true, 4096, slow, 0);
+        }
+    }
+}
+
+#[test]
+fn a_service_that_reads_byte_by_byte_holds_back_only_the_streams_of_its_connection() {
+    let _watchdog = Watchdog::new();
+    for wire in SOCKETS {
+        for slow in HANDLES {
+            hold_one(wire, true, 65536, slow, 40_000);
+        }
+    }
+}
+
+/// Both sides of a connection as a host has them: one descriptor for both directions, twice.
+fn both_directions(wire: Wire) -> ((OwnedFd, OwnedFd), (OwnedFd, OwnedFd)) {
+    let (ours, theirs) = connection(wire);
+    let (ours_again, theirs_again) = (ours.try_clone().unwrap(), theirs.try_clone().unwrap());
+    ((ours, theirs), (theirs_again, ours_again))
+}
+
+#[test]
+fn a_connection_whose_peer_reads_nothing_still_brings_everything() {
+    let _watchdog = Watchdog::new();
+    for wire in SOCKETS {
+        for (sharing, framed) in [
+            (Sharing::Raw, false),
+            (Sharing::Framed, true),
+            (Sharing::Callback, true),
+        ] {
+            let event_loop = EventLoop::new().unwrap();
+            let (out, (writing, reading)) = both_directions(wire);
+            let kinds = if framed { &KINDS[..] } else { &KINDS[..1] };
+            let stalled = Connection::new(&event_loop, sharing, out, kinds);
+            let incoming = Incoming::over(&event_loop, writing, reading, framed, 65536);
+            incoming.arrives(&event_loop, || stalled.expect_stalled());
+            stalled.arrives(&event_loop, &[]);
+        }
+    }
+}
+
+#[test]
+fn a_connection_whose_service_reads_nothing_still_takes_everything() {
+    let _watchdog = Watchdog::new();
+    for wire in SOCKETS {
+        for (sharing, framed) in [
+            (Sharing::Raw, false),
+            (Sharing::Framed, true),
+            (Sharing::Callback, true),
+        ] {
+            let event_loop = EventLoop::new().unwrap();
+            let (out, (writing, reading)) = both_directions(wire);
+            let incoming = Incoming::over(&event_loop, writing, reading, framed, 65536);
+            let kinds = if framed { &KINDS[..] } else { &KINDS[..1] };
+            let outgoing = Connection::new(&event_loop, sharing, out, kinds);
+            all_arrive(&event_loop, vec![outgoing], || {
+                incoming.inbound.check_bounds();
+                assert!(
+                    !incoming
+                        .handles
+                        .iter()
+                        .any(|&handle| incoming.inbound.has_ended(handle))
+                );
+            });
+            incoming.arrives(&event_loop, || ());
+        }
+    }
+}
