@@ -61,8 +61,9 @@ pub struct amrelay_link_options {
     pub size: size_t,
     /// One of `AMRELAY_LINK_`.
     pub kind: u32,
-    /// The connection, lent: a socket or the writing end of a pipe. It is made non-blocking and left so. On a callback
-    /// link it is not touched, only waited for.
+    /// The connection, lent: a socket or the writing end of a pipe. It is made non-blocking and left so, and a
+    /// TCP socket is kept from taking much more than it can send (`TCP_NOTSENT_LOWAT`). On a callback link it is not
+    /// touched, only waited for.
     pub fd: c_int,
     /// Called once with -errno when the connection has failed, after the `on_end` of its streams. NULL: nobody is told.
     pub on_error: Option<unsafe extern "C" fn(arg: *mut c_void, code: c_int)>,

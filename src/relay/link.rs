@@ -19,7 +19,11 @@ use super::stream::{self, Stream, StreamOptions};
 use crate::event::{EventId, EventKind, EventLoop};
 use crate::sys::Descriptor;
 use crate::sys::pipe;
-use crate::sys::socket::Nature;
+use crate::sys::socket::{self, Nature};
+
+/// How much a TCP connection takes that it has not sent yet, in bytes. More would only lie there: a small stream's line
+/// would wait behind it, and the processor's cache would lose it before it is sent (docs/performance.md).
+const UNSENT: u32 = 128 * 1024;
 
 /// What a connection's byte stream looks like, and who writes it.
 #[derive(Clone)]
@@ -34,7 +38,8 @@ pub enum LinkKind {
 
 /// What [`Link::new`] needs to know.
 pub struct LinkOptions {
-    /// The connection. It is put in non-blocking mode and left so; on a callback link it is only waited for, and must
+    /// The connection. It is put in non-blocking mode and left so, and a TCP socket is kept from taking much more than it can
+    /// send (`TCP_NOTSENT_LOWAT`); on a callback link it is only waited for, and must
     /// stay open until `on_closed`.
     pub descriptor: Descriptor,
     /// Its kind.
@@ -73,6 +78,7 @@ impl Link {
         let fd = options.descriptor.as_fd();
         if !matches!(options.kind, LinkKind::Callback(_)) {
             pipe::set_nonblocking(fd, true)?;
+            socket::limit_unsent(fd, UNSENT);
         }
         let nature = Nature::of(fd);
         let core = Rc::new_cyclic(|weak: &Weak<Core>| {

@@ -1,7 +1,7 @@
 //! Writing to connections, and reading from them, without blocking and without a SIGPIPE.
 
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::net::SendFlags;
 
@@ -51,6 +51,26 @@ pub(crate) fn send(
     };
     Ok(sent?)
 }
+
+/// Keeps a TCP socket from taking more than `bytes` that it has not sent (tcp(7), `TCP_NOTSENT_LOWAT`), however large its buffer
+/// has grown for what is on its way. What is no TCP socket is left as it is.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn limit_unsent(fd: BorrowedFd<'_>, bytes: u32) {
+    // SAFETY: the option's value is an int that outlives the call, and its size is given. A refusal does no harm.
+    unsafe {
+        libc::setsockopt(
+            fd.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_NOTSENT_LOWAT,
+            (&raw const bytes).cast(),
+            size_of::<u32>() as libc::socklen_t,
+        );
+    }
+}
+
+/// This system's sockets cannot be told.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn limit_unsent(_fd: BorrowedFd<'_>, _bytes: u32) {}
 
 /// A second descriptor of the same open file, close-on-exec.
 pub(crate) fn duplicate(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
