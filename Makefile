@@ -1,6 +1,6 @@
 # Everything starts here; the work is in scripts/ and in cargo.
 
-.PHONY: help amanda backup check clean
+.PHONY: help amanda backup check bench bench-quick clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -13,6 +13,12 @@ backup: ## run a real backup through libamrelay, restore it, compare, show where
 
 check: ## everything that must hold: format, lints, tests, real backups
 	scripts/check.sh
+
+bench: ## measure everything beside upstream's Amanda, write BENCHMARKS.md and its charts (about 25 minutes)
+	scripts/bench.sh
+
+bench-quick: ## the same with less of everything, printed only (5 minutes)
+	AMRELAY_BENCH_QUICK=yes scripts/bench.sh
 
 clean: ## remove all that was built
 	rm -rf build target 2>/dev/null || sudo rm -rf build target

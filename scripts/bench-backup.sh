@@ -8,10 +8,12 @@
 # Prints lines of group, case, variant, metric and value, separated by tabs; all else goes to the standard error.
 #
 # Variables, beside those of lib/common.sh:
+#   PROGRAM                 what reads the data: GNUTAR (default) or ambsdtar
 #   AMRELAY_BENCH_ROUNDS    how often (default 5)
 #   AMRELAY_BENCH_QUICK     yes: half of the data, calls counted once
 #   AMRELAY_BENCH_CASES     which data: big, small (default both)
-#   AMRELAY_BENCH_VARIANTS  what is measured: patched, upstream, floor, tar, calls (default all)
+#   AMRELAY_BENCH_VARIANTS  what is measured: patched, upstream, floor, tar, calls (default all; the calls of ambsdtar, which is set-uid,
+#                           cannot be counted, see lib/bench-amanda.sh)
 # The other files' variables, and functions called by their names:
 # shellcheck disable=SC2034,SC2154,SC2317
 set -euo pipefail
@@ -19,7 +21,13 @@ set -euo pipefail
 # shellcheck source=lib/bench-build.sh
 . "$repository/scripts/lib/bench-build.sh"
 : "${AMRELAY_BENCH_ROUNDS:=5}" "${AMRELAY_BENCH_QUICK:=no}" "${AMRELAY_BENCH_CASES:=big small}"
-: "${AMRELAY_BENCH_VARIANTS:=patched upstream floor tar calls}"
+: "${PROGRAM:=GNUTAR}"
+case $PROGRAM in
+    GNUTAR) group=backup variants='patched upstream floor tar calls' ;;
+    ambsdtar) group=ambsdtar variants='patched upstream floor tar' ;;
+    *) die "PROGRAM is '$PROGRAM'; it must be GNUTAR or ambsdtar" ;;
+esac
+: "${AMRELAY_BENCH_VARIANTS:=$variants}"
 
 if [ "${1-}" != --inside ]; then
     mkdir -p "$build/run" "$build/bench"
@@ -28,7 +36,7 @@ if [ "${1-}" != --inside ]; then
     flock "$lock"
     [ "$BUILT" = yes ] || build_for_bench >&2
     build_programs
-    settings=(AMRELAY_BENCH_ROUNDS AMRELAY_BENCH_QUICK AMRELAY_BENCH_CASES AMRELAY_BENCH_VARIANTS)
+    settings=(PROGRAM AMRELAY_BENCH_ROUNDS AMRELAY_BENCH_QUICK AMRELAY_BENCH_CASES AMRELAY_BENCH_VARIANTS)
     export "${settings[@]}"
     handed_on+=("${settings[@]}")
     as_root "$repository/scripts/sandbox.sh" --private-path "$repository/scripts/bench-backup.sh" --inside
@@ -41,7 +49,7 @@ for part in server config network dump bench-data bench-amanda; do
 done
 
 # result VARIANT METRIC VALUE
-result() { printf 'backup\t%s\t%s\t%s\t%s\n' "$label" "$1" "$2" "$3"; }
+result() { printf '%s\t%s\t%s\t%s\t%s\n' "$group" "$label" "$1" "$2" "$3"; }
 
 # per_gib AMOUNT: of the $bytes of the last stream.
 per_gib() { gawk "BEGIN { printf \"%.4f\", ($1) / ($bytes / 1073741824) }"; }
@@ -57,12 +65,13 @@ measure_patched() { measure_amanda patched; }
 measure_upstream() { measure_amanda upstream; }
 
 # run_chain [--alone] [COUNTER...]: the floor, or tar alone; sets $client_cpu, $elapsed and $bytes. The arguments of tar are those of
-# start_backup in Amanda's client-src/sendbackup-gnutar.c.
+# start_backup in Amanda's client-src/sendbackup-gnutar.c, or of ambsdtar_build_argv in application-src/ambsdtar.c.
 run_chain() {
-    local user system
+    local user system tar=(tar --listed-incremental "$build/bench/snapshot" --sparse --ignore-failed-read)
+    [ "$PROGRAM" = GNUTAR ] || tar=(bsdtar --options=hdrcharset=BINARY)
     rm -f "$build/bench/snapshot"
-    read -r user system elapsed bytes < <("$programs/floor" "$@" tar --create --file - --directory "$tree" --one-file-system \
-        --listed-incremental "$build/bench/snapshot" --sparse --ignore-failed-read --totals . 2>"$build/bench/floor.log") ||
+    read -r user system elapsed bytes < <("$programs/floor" "$@" "${tar[@]}" --create --file - --directory "$tree" --one-file-system \
+        --totals . 2>"$build/bench/floor.log") ||
         die "$(cat "$build/bench/floor.log")"
     client_cpu="$user + $system"
 }

@@ -10,6 +10,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use amrelay::relay::frame::{Decoder, Part};
+use rustix::buffer::spare_capacity;
+use rustix::event::epoll;
 use rustix::io::ioctl_fionread;
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 use rustix::time::ClockId;
@@ -128,13 +130,13 @@ impl Arrivals {
     }
 }
 
-/// The threads that read connections to their ends.
-pub(crate) struct Receivers {
+/// The thread that reads connections to their ends.
+pub(crate) struct Receiver {
     arrivals: Arrivals,
-    threads: Vec<JoinHandle<()>>,
+    thread: JoinHandle<()>,
 }
 
-impl Receivers {
+impl Receiver {
     /// One connection with the frames of `streams` streams, whose handles are their numbers from 0.
     pub(crate) fn framed(peer: TcpStream, streams: usize) -> Self {
         let arrivals = Arrivals::new(streams);
@@ -147,41 +149,49 @@ impl Receivers {
             });
             assert!(whole, "the connection ends inside a frame");
         });
-        Self {
-            arrivals,
-            threads: vec![thread],
-        }
+        Self { arrivals, thread }
     }
 
-    /// A connection for each stream.
+    /// A connection for each stream. One thread reads them all, in turn: among hundreds of threads the fairness would be
+    /// the system's.
     pub(crate) fn raw(peers: Vec<TcpStream>) -> Self {
         let arrivals = Arrivals::new(peers.len());
-        let threads = (0..)
-            .zip(peers)
-            .map(|(stream, mut peer)| {
-                let counted = arrivals.clone();
-                spawn("receiver", move || {
-                    let mut buffer = vec![0; BUFFER];
-                    loop {
-                        match peer.read(&mut buffer).unwrap() {
-                            0 => return counted.end(),
-                            count => counted.count(stream, count),
-                        }
-                    }
-                })
-            })
-            .collect();
-        Self { arrivals, threads }
+        let counted = arrivals.clone();
+        let thread = spawn("receiver", move || read_in_turn(&peers, &counted));
+        Self { arrivals, thread }
     }
 
     /// Waits for the ends; all of it must have arrived. The fairness among the streams.
     pub(crate) fn join(self, bytes: usize) -> f64 {
-        for thread in self.threads {
-            thread.join().unwrap();
-        }
+        self.thread.join().unwrap();
         let arrived: u64 = self.arrivals.now().iter().sum();
         assert_eq!(arrived, bytes as u64, "bytes are missing");
         self.arrivals.fairness()
+    }
+}
+
+/// Reads each connection that has something, a buffer at a time, until all have ended.
+fn read_in_turn(peers: &[TcpStream], arrivals: &Arrivals) {
+    let poller = epoll::create(epoll::CreateFlags::CLOEXEC).unwrap();
+    for (number, peer) in (0..).zip(peers) {
+        let data = epoll::EventData::new_u64(number);
+        epoll::add(&poller, peer, data, epoll::EventFlags::IN).unwrap();
+    }
+    let (mut buffer, mut left) = (vec![0; BUFFER], peers.len());
+    let mut events = Vec::with_capacity(left);
+    while left > 0 {
+        epoll::wait(&poller, spare_capacity(&mut events), None).unwrap();
+        for event in events.drain(..) {
+            let stream = usize::try_from(event.data.u64()).unwrap();
+            match (&peers[stream]).read(&mut buffer).unwrap() {
+                0 => {
+                    epoll::delete(&poller, &peers[stream]).unwrap();
+                    arrivals.end();
+                    left -= 1;
+                }
+                count => arrivals.count(stream, count),
+            }
+        }
     }
 }
 

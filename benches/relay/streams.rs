@@ -9,7 +9,7 @@ use amrelay::event::EventLoop;
 use amrelay::relay::{Link, LinkKind, LinkOptions, Method, StreamOptions, TapCallback};
 use amrelay::sys::Descriptor;
 
-use crate::ends::{Receivers, Writers, connection};
+use crate::ends::{Receiver, Writers, connection};
 use crate::report::{Cost, Meter, Settings, figure};
 use crate::rivals;
 
@@ -124,9 +124,9 @@ fn carry(wire: Wire, count: usize, bytes: usize, carrier: Carrier) -> (Cost, f64
     let connections = if wire == Wire::Framed { 1 } else { count };
     let (mut connections, mut peers): (Vec<_>, Vec<_>) =
         (0..connections).map(|_| connection()).unzip();
-    let receivers = match wire {
-        Wire::Framed => Receivers::framed(peers.remove(0), count),
-        Wire::Raw => Receivers::raw(peers),
+    let receiver = match wire {
+        Wire::Framed => Receiver::framed(peers.remove(0), count),
+        Wire::Raw => Receiver::raw(peers),
     };
     let meter = Meter::start();
     match carrier {
@@ -145,7 +145,7 @@ fn carry(wire: Wire, count: usize, bytes: usize, carrier: Carrier) -> (Cost, f64
     }
     let mut fairness = 0.0;
     let cost = meter.end(|| {
-        fairness = receivers.join(bytes);
+        fairness = receiver.join(bytes);
         writers.join()
     });
     (cost, fairness)

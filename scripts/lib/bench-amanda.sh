@@ -1,8 +1,8 @@
 # shellcheck shell=bash disable=SC2034,SC2154
 # Two Amandas beside each other in one sandbox, and dumps of which the client's processes are counted.
 
-# What the other parts are to do.
-AUTH=bsdtcp PROGRAM=GNUTAR COMPRESS=none ENCRYPT=none SERVER=private
+# What the other parts are to do; PROGRAM is the caller's.
+AUTH=bsdtcp COMPRESS=none ENCRYPT=none SERVER=private
 # Without Kerberos.
 realm=none server_principal=none
 counted=no

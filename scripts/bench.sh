@@ -1,0 +1,62 @@
+#!/bin/bash
+# bench.sh [PART...]: measures libamrelay beside upstream's Amanda and beside bare chains of system calls.
+#
+# All parts: backup, tee, relay, stalls and index; each measures its variants in turn, round by round. Their figures come together in
+# build/bench/results.tsv; lib/bench_report.py makes of them BENCHMARKS.md's tables and the charts in docs/. With
+# AMRELAY_BENCH_QUICK=yes, or if only some parts are asked for, the tables are printed and no file of the repository is changed.
+#
+# Variables, beside those of lib/common.sh:
+#   AMRELAY_BENCH_ROUNDS    how often each figure is taken (default 5, quick 3)
+#   AMRELAY_BENCH_QUICK     yes: less data, fewer cases; done in five minutes once everything is built
+set -euo pipefail
+. "$(dirname "$0")/lib/common.sh"
+# shellcheck source=lib/bench-build.sh
+. "$repository/scripts/lib/bench-build.sh"
+cd "$repository"
+
+: "${AMRELAY_BENCH_QUICK:=no}"
+case $AMRELAY_BENCH_QUICK in
+    yes) parts=(backup tee relay stalls) rounds=3 ;;
+    no) parts=(backup tee relay stalls index) rounds=5 ;;
+    *) die "AMRELAY_BENCH_QUICK is '$AMRELAY_BENCH_QUICK'; it must be yes or no" ;;
+esac
+: "${AMRELAY_BENCH_ROUNDS:=$rounds}"
+export AMRELAY_BENCH_ROUNDS AMRELAY_BENCH_QUICK
+results=$build/bench/results.tsv
+
+# measure PART: its figures; what is not a figure goes elsewhere.
+measure() {
+    case $1 in
+        backup) BUILT=yes scripts/bench-backup.sh ;;
+        tee | relay) cargo bench --locked --quiet --bench "$1" ;;
+        stalls) BUILT=yes scripts/stalls.sh --bench ;;
+        index) scripts/bench-index.sh "$AMRELAY_BENCH_ROUNDS" ;;
+        *) die "there is no part '$1'" ;;
+    esac
+}
+
+# Keeps the lines of five fields, shows all others.
+collect() { gawk -F '\t' -v results="$results" 'NF == 5 { print >>results; fflush(results); next } { print >"/dev/stderr" }'; }
+
+if [ $# -gt 0 ]; then
+    only=yes
+    parts=("$@")
+else
+    only=$AMRELAY_BENCH_QUICK
+fi
+build_for_bench
+mkdir -p "$build/bench"
+: >"$results"
+read -r load _ </proc/loadavg
+begin=$SECONDS
+for part in "${parts[@]}"; do
+    say "Measuring: $part"
+    measure "$part" | collect
+done
+say "Measured in $((SECONDS - begin)) s; the load was $load when it began"
+if [ "$only" = yes ]; then
+    python3 -B scripts/lib/bench_report.py "$results" "$load"
+else
+    python3 -B scripts/lib/bench_report.py "$results" "$load" BENCHMARKS.md docs
+    say "BENCHMARKS.md and docs/bench-*.svg are written"
+fi

@@ -1,0 +1,83 @@
+"""What the project wants its figures to be, and which of them are drawn."""
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Target:
+    """A bound for the median of a figure or, with a base, of its ratio to the base's in the same round."""
+
+    group: str
+    case: str  # a regular expression for the whole name, as is variant
+    metric: str
+    variant: str
+    base: str | None
+    relation: str  # "<=" or ">="
+    bound: float
+
+    def concerns(self, group, case, metric, variant):
+        return (
+            (self.group, self.metric) == (group, metric)
+            and re.fullmatch(self.case, case) is not None
+            and re.fullmatch(self.variant, variant) is not None
+        )
+
+    def met_by(self, value):
+        return value <= self.bound if self.relation == "<=" else value >= self.bound
+
+
+BIG = r"4 files of \d+ MiB"
+SMALL = r"\d+ files of 4 KiB"
+
+TARGETS = [
+    Target("backup", BIG, "CPU s/GiB", "patched", "upstream", "<=", 0.42),
+    Target("backup", SMALL, "CPU s/GiB", "patched", "upstream", "<=", 0.55),
+    Target("backup", BIG, "CPU s/GiB", "patched", "floor", "<=", 1.25),
+    Target("backup", ".*", "elapsed s", "patched", "upstream", "<=", 1.0),
+    Target("backup", BIG, "calls/GiB", "patched", "upstream", "<=", 0.25),
+    Target("backup", BIG, "calls/GiB without tar", "patched", "upstream", "<=", 0.25),
+    Target("tee", "1 MiB pipes", "GB/s", "auto", "upstream", ">=", 3.0),
+    Target("tee", "1 MiB pipes", "CPU s/GiB", "auto", "upstream", "<=", 0.25),
+    Target("tee", "(64|4) KiB pipes", "GB/s", "auto", "read+write", ">=", 1.0),
+    Target("tee", ".*", "GB/s", "copy", "upstream", ">=", 1.0),
+    Target("relay", ".*, 1 stream", "GB/s", "relay", "bare splice", ">=", 0.95),
+    Target("relay", ".*, 1 stream", "GB/s", "relay", "read+write, 64 KiB", ">=", 1.0),
+    Target("relay", ".*, 1 stream", "GB/s", "relay", "read+write, 1 MiB", ">=", 1.0),
+    Target("relay", ".*", "GB/s beside one stream", "relay", None, ">=", 0.9),
+    Target("relay", ".*", "CPU beside one stream", "relay", None, "<=", 1.1),
+    Target("relay", ".*", "Jain index", "relay", None, ">=", 0.98),
+    Target("relay", "a line beside .*", "left p99 ms", ".*", None, "<=", 50),
+    Target("relay", ".* stalled streams", "resident MiB", ".*", None, "<=", 24),
+    Target("relay", ".* stalled streams", "growth KiB in 10 s", ".*", None, "<=", 0),
+    Target("relay", ".* stalled streams", "turns in 10 s", ".*", None, "<=", 1),
+    Target("stalls", ".*, a third one stopped", "of the speed alone", "patched", None, ">=", 0.95),
+    Target("stalls", ".*, all stopped", "amandad: resident MiB", "patched", None, "<=", 24),
+    Target("stalls", ".*, all stopped", "amandad: CPU ticks in 10 s", "patched", None, "<=", 0),
+    Target("stalls", ".*, all stopped", "amandad: wake-ups in 10 s", "patched", None, "<=", 0),
+]
+
+# The variant others are set against, where it is not the first of a case.
+BASES = ["upstream", "bare splice"]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Bars: cases side by side, one bar for each variant."""
+
+    name: str
+    group: str
+    metric: str
+    title: str
+    case: str = ".*"
+
+
+CHARTS = [
+    Chart("backup-cpu", "backup", "CPU s/GiB", "A whole backup: processor time of the client"),
+    Chart("backup-calls", "backup", "calls/GiB", "A whole backup: system calls of the client"),
+    Chart("tee-cpu", "tee", "CPU s/GiB", "The tee: processor time"),
+    Chart("tee-speed", "tee", "GB/s", "The tee: throughput"),
+    Chart("relay-cpu", "relay", "CPU s/GiB", "The relay: processor time"),
+    Chart("relay-speed", "relay", "GB/s", "The relay: throughput"),
+    Chart("stalls-speed", "stalls", "MB/s", "Two dumps beside a stopped one, and alone"),
+]
