@@ -326,8 +326,9 @@ typedef struct amrelay_link_options {
      */
     uint32_t kind;
     /**
-     * The connection, lent: a socket or the writing end of a pipe. It is made non-blocking and left so. On a callback
-     * link it is not touched, only waited for.
+     * The connection, lent: a socket or the writing end of a pipe. It is made non-blocking and left so, and a
+     * TCP socket is kept from taking much more than it can send (`TCP_NOTSENT_LOWAT`). On a callback link it is not
+     * touched, only waited for.
      */
     int fd;
     /**

@@ -56,14 +56,17 @@ pub(crate) fn send(
 /// has grown for what is on its way. What is no TCP socket is left as it is.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn limit_unsent(fd: BorrowedFd<'_>, bytes: u32) {
-    // SAFETY: the option's value is an int that outlives the call, and its size is given. A refusal does no harm.
+    #[allow(clippy::cast_possible_truncation, reason = "four bytes")]
+    let length = size_of::<u32>() as libc::socklen_t;
+    let (level, option) = (libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT);
+    // SAFETY: the option's value outlives the call, and its size is given. A refusal does no harm.
     unsafe {
         libc::setsockopt(
             fd.as_raw_fd(),
-            libc::IPPROTO_TCP,
-            libc::TCP_NOTSENT_LOWAT,
+            level,
+            option,
             (&raw const bytes).cast(),
-            size_of::<u32>() as libc::socklen_t,
+            length,
         );
     }
 }
