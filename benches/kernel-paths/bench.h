@@ -122,11 +122,13 @@ struct pacer {
     const struct pacing *how;
     size_t capacity;      /* of the pipe */
     double nap;           /* microseconds */
+    bool napped;          /* just now */
     double since, pace;   /* BY_RATE: when the pipe was empty last; bytes a microsecond */
     uint64_t naps;
 };
 void pacer_start(struct pacer *pacer, const struct pacing *how, int pipe);
 void pacer_nap(struct pacer *pacer, size_t taken);
+void pacer_in_vain(struct pacer *pacer);
 
 /* crc.c */
 void crc_prepare(void);

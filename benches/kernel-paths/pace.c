@@ -11,7 +11,7 @@
 
 void pacer_start(struct pacer *pacer, const struct pacing *how, int pipe)
 {
-    *pacer = (struct pacer){how, capacity_of(pipe), how->rule == FIXED ? (double)how->most : 0, now(), 0, 0};
+    *pacer = (struct pacer){how, capacity_of(pipe), how->rule == FIXED ? (double)how->most : 0, false, now(), 0, 0};
 }
 
 static void nap_for(struct pacer *pacer, double microseconds)
@@ -19,6 +19,7 @@ static void nap_for(struct pacer *pacer, double microseconds)
     struct timespec pause = {0, (long)(microseconds * 1000)};
     nanosleep(&pause, NULL);
     pacer->naps++;
+    pacer->napped = true;
 }
 
 /* Longer when less than half of the pipe was full, shorter when more than 7/8 were. */
@@ -27,7 +28,7 @@ static void adapt(struct pacer *pacer, size_t taken)
     if (taken >= pacer->capacity / 8 * 7)
         pacer->nap -= pacer->nap / 4;
     else if (taken < pacer->capacity / 2)
-        pacer->nap += pacer->nap / 4 + 10;
+        pacer->nap += pacer->nap / 4 + 5;
     if (pacer->nap > (double)pacer->how->most)
         pacer->nap = (double)pacer->how->most;
 }
@@ -51,6 +52,7 @@ static void follow_rate(struct pacer *pacer, size_t taken)
 /* The reader has emptied the pipe, of `taken` bytes since the last nap. */
 void pacer_nap(struct pacer *pacer, size_t taken)
 {
+    pacer->napped = false;
     switch (pacer->how->rule) {
     case EAGER: return;
     case FIXED: break;
@@ -59,4 +61,12 @@ void pacer_nap(struct pacer *pacer, size_t taken)
     }
     if (pacer->nap >= (double)pacer->how->least)
         nap_for(pacer, pacer->nap);
+}
+
+/* There was nothing to read. If that was behind a nap, the writer is slower than the nap is long, and it only cost a switch. */
+void pacer_in_vain(struct pacer *pacer)
+{
+    if (pacer->napped && pacer->how->rule == ADAPTIVE)
+        pacer->nap = 0;
+    pacer->napped = false;
 }

@@ -142,6 +142,7 @@ void run_relay(const void *how, int in, int out, struct outcome *outcome)
         if (sent == 0)
             break;
         if (sent == NOTHING_YET) {
+            pacer_in_vain(&pacer);
             wait_for(in, POLLIN);
             outcome->calls++;
             continue;

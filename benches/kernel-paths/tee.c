@@ -45,6 +45,7 @@ static void pass_by_reference(const struct tee *tee_, int in, int out, struct ou
         if (count == -1) {
             if (errno != EAGAIN)
                 die("tee");
+            pacer_in_vain(&pacer);
             wait_for(in, POLLIN);
             outcome->calls++;
             continue;

@@ -91,7 +91,6 @@ void measure_tried(void)
         {"256 KiB pipes, buffers 256 KiB", 256 * KIB, &paced, SPLICED, 256 * KIB, 256 * KIB, {0}, NULL},
         {"128 KiB pipes, buffers 256 KiB", 128 * KIB, &paced, SPLICED, 256 * KIB, 256 * KIB, {0}, NULL},
         {"1 MiB pipes, unsent 256 KiB", MIB, &paced, RELAY(256 * KIB, SPLICE, WITH_MORE, 0, 256 * 1024, 0), 0, 0, {0}, NULL},
-        {"256 KiB pipes, unsent 256 KiB", 256 * KIB, &paced, RELAY(256 * KIB, SPLICE, WITH_MORE, 0, 256 * 1024, 0), 0, 0, {0}, NULL},
         {"64 KiB pipes, copying", 64 * KIB, &copying, COPIED, 0, 0, {0}, NULL},
         {"64 KiB, copying, buffers 256 KiB", 64 * KIB, &copying, COPIED, 256 * KIB, 256 * KIB, {0}, NULL},
     };

@@ -3,8 +3,9 @@
 import re
 import subprocess
 
-# Okabe and Ito's colours, which people with any kind of colour vision can tell apart.
-COLOURS = ["#0072b2", "#d55e00", "#009e73", "#e69f00", "#56b4e9", "#cc79a7"]
+# Okabe and Ito's colours, which people with any kind of colour vision can tell apart. Upstream has its own in all charts.
+UPSTREAM = "#d55e00"
+COLOURS = ["#0072b2", "#009e73", "#e69f00", "#56b4e9", "#cc79a7", "#999999"]
 
 
 def draw(charts, figures, directory):
@@ -32,9 +33,11 @@ def draw_one(chart, cases, path):
         " ".join([quoted(case)] + [cell(values.get(variant)) for variant in variants])
         for case, values in cases.items()
     ]
+    others = iter(COLOURS * len(variants))
+    colours = [UPSTREAM if variant == "upstream" else next(others) for variant in variants]
     bars = ", ".join(
         f"$figures using {3 * i + 2}:{3 * i + 3}:{3 * i + 4}:xtic(1)"
-        f" title {quoted(variant)} linecolor rgb {quoted(COLOURS[i % len(COLOURS)])}"
+        f" title {quoted(variant)} linecolor rgb {quoted(colours[i])}"
         for i, variant in enumerate(variants)
     )
     width = max(640, 40 * len(variants) * len(cases))
@@ -47,6 +50,7 @@ def draw_one(chart, cases, path):
             "set style data histograms",
             "set style histogram errorbars gap 1 linewidth 1",
             "set style fill solid border",
+            "set errorbars linecolor rgb '#333333'",
             "set yrange [0:*]",
             "set grid ytics",
             "set key outside bottom center horizontal",
