@@ -71,5 +71,6 @@ step "Short backups" short_backups
 step "Amanda's own tests" amanda_tests
 step "Patched Amanda --without-amrelay" without_the_library
 step "Faults" env BUILT=yes scripts/faults.sh
-step "Stalls" env BUILT=yes scripts/stalls.sh
+step "Stalls" env BUILT=yes AUTH=bsd scripts/stalls.sh
+step "Stalls within connections of several streams" env BUILT=yes AUTH=bsdudp scripts/stalls.sh
 say "All checks passed"

@@ -3,6 +3,9 @@
 
 gate=/run/amrelay/gate
 amdump_options=()
+# DATA, MESG, INDEX and STATE
+connections_of_dump=4
+[ "$AUTH" = bsd ] || connections_of_dump=1
 
 # begin_dumps BYTES COUNT [NAME...]: starts amdump, of all disk list entries or those named, and waits until COUNT of them are
 # at the gate, BYTES of each having passed.
@@ -102,11 +105,18 @@ dumping_amandad() {
         END { for (pid in name) if (name[pid] == "sendbackup" && name[parent[pid]] == "amandad") print parent[pid] }' | sort | uniq -c
 }
 
-# expect_one_amandad COUNT: one process serves COUNT dumps.
+# accepted COUNT: whether amandad has accepted so many connections for streams.
+accepted() {
+    [ "$(cat "$run"/debug/amandad/*.debug | grep -c " pid $amandad_pid: .* stream_accept: connection from")" -eq "$1" ]
+}
+
+# expect_one_amandad COUNT: one process serves COUNT dumps, and has all their connections: a dump can be at the gate before that, and
+# for a dumper that was stopped before it connects, amandad would wait, and for nothing else (stream_accept).
 expect_one_amandad() {
     local found
     found=$(dumping_amandad)
     amandad_pid=${found##* }
+    wait_until accepted $(($1 * connections_of_dump)) || wrong "amandad did not accept $connections_of_dump connections for each dump"
     if [ "$(wc -l <<<"$found")" -eq 1 ] && [ "${found% *}" -eq "$1" ]; then
         right "one amandad serves $1 dumps"
     else
@@ -141,10 +151,10 @@ costs() {
     printf 'all client processes: CPU ticks\t%s\n' "$(ticks "${clients[@]}")"
 }
 
-# Whether nothing of amandad or of its dumps has used the processor for two seconds.
+# Whether nothing of amandad or of its dumps has used the processor for three seconds.
 is_quiet() {
     local before
     before=$(costs)
-    sleep 2
+    sleep 3
     [ "$(costs)" = "$before" ]
 }
