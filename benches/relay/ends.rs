@@ -13,6 +13,7 @@ use amrelay::relay::frame::{Decoder, Part};
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll;
 use rustix::io::ioctl_fionread;
+use rustix::net::sockopt::set_tcp_congestion;
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 use rustix::time::ClockId;
 
@@ -83,6 +84,10 @@ pub(crate) fn connection() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let connection = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (peer, _) = listener.accept().unwrap();
+    // Linux's own default, whatever this machine's is: bbr sets a timer for every burst, which would be most of the cost.
+    set_tcp_congestion(&connection, "cubic")
+        .or_else(|_| set_tcp_congestion(&connection, "reno"))
+        .unwrap();
     (connection, peer)
 }
 

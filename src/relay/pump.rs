@@ -18,9 +18,10 @@ use super::source::Loaded;
 use super::stream;
 use super::writer::Halt;
 
-/// The frames a link begins in one turn of the loop, and the bytes after which it begins no other.
+/// The frames a link begins in one turn of the loop, and the bytes after which it begins no other: enough to make turns
+/// rare, and little enough for connections to get equal shares (benches/relay: Jain's index).
 const TURN_FRAMES: usize = 16;
-const TURN_BYTES: usize = 1024 * 1024;
+const TURN_BYTES: usize = 256 * 1024;
 
 /// Whether the pump goes on.
 pub(super) enum Step {

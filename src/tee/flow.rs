@@ -157,6 +157,12 @@ impl Flow {
         }
     }
 
+    /// The input was found empty.
+    pub(super) fn wait_for_writer(&mut self) -> Result<(), Stop> {
+        self.pace.came_to_nothing();
+        self.wait(Wait::Writer)
+    }
+
     /// Waits for one side. Meanwhile the index goes on, and a broken output is noticed.
     pub(super) fn wait(&mut self, awaited: Wait) -> Result<(), Stop> {
         self.meter.wait_for(awaited);

@@ -41,9 +41,16 @@ impl Pace {
         if taken >= self.capacity / 8 * 7 {
             self.rest -= self.rest / 4;
         } else if taken < self.capacity / 2 {
-            self.rest = LONGEST.min(self.rest + self.rest / 4 + SHORTEST / 2);
+            self.rest = LONGEST.min(self.rest + self.rest / 4 + SHORTEST / 4);
         }
         (self.capacity >= SMALLEST_PIPE && self.rest >= SHORTEST).then_some(self.rest)
+    }
+
+    /// Nothing had come when the input was looked at again: the writer is not one to rest for.
+    pub(super) fn came_to_nothing(&mut self) {
+        if self.rest >= SHORTEST {
+            self.rest = Duration::ZERO;
+        }
     }
 }
 
@@ -80,6 +87,14 @@ mod tests {
         let mut amounts = vec![10 << 10; 40];
         amounts.extend([PIPE; 20]);
         assert_eq!(rests(&amounts)[59], None);
+    }
+
+    #[test]
+    fn a_rest_that_came_to_nothing_is_the_last() {
+        let mut pace = Pace::new(PIPE);
+        while pace.rest(1000).is_none() {}
+        pace.came_to_nothing();
+        assert_eq!(pace.rest(1000), None);
     }
 
     #[test]

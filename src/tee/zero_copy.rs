@@ -74,7 +74,11 @@ fn pass_unseen(flow: &mut Flow, skippable: u64) -> Result<Option<Ended>, Stop> {
         }
         Err(error) if would_wait(&error) => {
             let empty = readable_bytes(flow.input()).map_err(Stop::Input)? == 0;
-            flow.wait(if empty { Wait::Writer } else { Wait::Output })?;
+            if empty {
+                flow.wait_for_writer()?;
+            } else {
+                flow.wait(Wait::Output)?;
+            }
         }
         Err(error) if refused(&error) => return Ok(Some(Ended::Refused)),
         Err(error) => return Err(Stop::Output(error)),
@@ -88,7 +92,7 @@ fn pass_seen(flow: &mut Flow, side: &SidePipe, buffer: &mut [u8]) -> Result<Opti
         Ok(0) => return Ok(Some(Ended::Input)),
         Ok(count) => count,
         Err(error) if would_wait(&error) => {
-            flow.wait(Wait::Writer)?;
+            flow.wait_for_writer()?;
             return Ok(None);
         }
         Err(error) if refused(&error) => return Ok(Some(Ended::Refused)),
