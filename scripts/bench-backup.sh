@@ -104,6 +104,7 @@ measure_calls() {
 }
 
 trap 'stop_network' EXIT
+use_usual_congestion_control
 prepare_amandas
 for data in $AMRELAY_BENCH_CASES; do
     use_data "$data"

@@ -1,17 +1,18 @@
 #!/bin/bash
-# bench-index.sh [ROUNDS]: processor time (user + system) of listing an archive that comes from the page cache through a pipe:
+# bench-index.sh: processor time (user + system) of listing an archive that comes from the page cache through a pipe:
 # examples/amrelay-index, GNU tar with Amanda's sed, bsdtar; and of examples/amrelay-tee with CRC, without and with index.
 #
-# The programs take turns, so that a busy machine slows all of them; printed are the median, and the median of the ratios to
-# the first of each group, each taken within one round. The writer is not counted: it is the same for all. One copies what
-# it writes, as tar does; whoever drops that has to free the pages, which is then most of his work: "drop" shows it, which
-# only splices everything to /dev/null. The other lends the pages of the cache. The archives stay in build/bench (2.6 GB).
+# The programs take turns, AMRELAY_BENCH_ROUNDS times (default 5), so that a busy machine slows all of them. The writer is not
+# counted: it is the same for all. One copies what it writes, as tar does; whoever drops that has to free the pages, which is
+# then most of his work: "drop" shows it, which only splices everything to /dev/null. The other lends the pages of the cache.
+# Prints lines of group, case, variant, metric and value, separated by tabs; `scripts/bench.sh index` makes a table of them.
+# The archives stay in build/bench (2.6 GB).
 # The ways to write and to list are called by their names:
 # shellcheck disable=SC2317
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 cd "$repository"
-rounds=${1:-9}
+: "${AMRELAY_BENCH_ROUNDS:=5}"
 data=$build/bench
 
 # small.tar: 100 000 files of 4 KiB; large.tar: 4 files of 512 MiB.
@@ -19,13 +20,13 @@ make_archives() {
     local tree=$data/tree
     mkdir -p "$tree"
     if [ ! -e "$data/small.tar" ]; then
-        say "Making an archive of 100 000 files"
+        say "Making an archive of 100 000 files" >&2
         head -c 409600000 /dev/urandom | (cd "$tree" && split -b 4096 -a 5 -d --additional-suffix=.data - file)
         tar -cf "$data/small.tar.new" -C "$tree" .
         mv "$data/small.tar.new" "$data/small.tar"
     fi
     if [ ! -e "$data/large.tar" ]; then
-        say "Making an archive of 4 files of 512 MiB"
+        say "Making an archive of 4 files of 512 MiB" >&2
         rm -rf "$tree" && mkdir "$tree"
         truncate -s 512M "$tree"/{one,two,three,four}
         tar -cf "$data/large.tar.new" -C "$tree" .
@@ -54,40 +55,32 @@ bsd_tar() { LC_ALL=C bsdtar -tf -; }
 tee_crc() { build/examples/amrelay-tee 2>/dev/null; }
 tee_index() { build/examples/amrelay-tee -i "$data/index" 2>/dev/null; }
 
-# measure WAY WRITER ARCHIVE: appends the milliseconds of one run to a file.
+# measure WRITER ARCHIVE WAY: prints the milliseconds of one run.
 measure() {
-    local TIMEFORMAT='%U %S' output=$data/lines-$1
-    [[ $1 != tee_* && $1 != drop ]] || output=/dev/null
+    local TIMEFORMAT='%U %S' output=$data/lines-$3
+    [[ $3 != tee_* && $3 != drop ]] || output=/dev/null
     # What the program prints goes through a pipe, as to Amanda's server.
-    "$2" "$3" | { time "$1" 2>/dev/null; } 2>"$data/time" | cat >"$output"
-    awk '{ print ($1 + $2) * 1000 }' "$data/time" >>"$data/$1.ms"
+    "$1" "$2" | { time "$3" 2>/dev/null; } 2>"$data/time" | cat >"$output"
+    awk -v "setting=${2##*/}, writer: $1" -v "way=${3//_/ }" \
+        '{ printf "index\t%s\t%s\tCPU ms\t%.0f\n", setting, way, ($1 + $2) * 1000 }' "$data/time"
 }
 
-median() { sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
-
-# compare WRITER ARCHIVE WAY...: the first way is what the others are set against.
+# compare WRITER ARCHIVE WAY...
 compare() {
-    local writer=$1 archive=$2 way first
-    shift 2
-    first=$1
-    for way; do rm -f "$data/$way.ms"; done
-    cat "$archive" >/dev/null
-    for ((round = 0; round < rounds; round++)); do
-        for way; do measure "$way" "$writer" "$archive"; done
-    done
-    for way; do
-        printf '%-26s %8.0f ms  %6.3f times\n' "$writer ${archive##*/} $way" "$(median <"$data/$way.ms")" \
-            "$(paste "$data/$way.ms" "$data/$first.ms" | awk '{ print $1 / $2 }' | median)"
+    local round way
+    cat "$2" >/dev/null
+    for ((round = 0; round < AMRELAY_BENCH_ROUNDS; round++)); do
+        for way in "${@:3}"; do measure "$1" "$2" "$way"; done
     done
 }
 
-make --no-print-directory --silent examples
+make --no-print-directory --silent examples >&2
 make_archives
 for archive in "$data/small.tar" "$data/large.tar"; do
     for writer in copy lend; do
         compare "$writer" "$archive" index gnu_tar bsd_tar drop
         cmp "$data/lines-index" "$data/lines-gnu_tar"
     done
-    compare copy "$archive" tee_crc tee_index
+    compare copy "$archive" tee_index tee_crc
     cmp "$data/lines-index" "$data/index"
 done

@@ -1,7 +1,7 @@
 #!/bin/bash
 # bench.sh [PART...]: measures libamrelay beside upstream's Amanda and beside bare chains of system calls.
 #
-# All parts: backup, tee, relay, stalls and index; each measures its variants in turn, round by round. Their figures come together in
+# All parts: backup, ambsdtar (the same with ambsdtar), tee, relay, stalls and index; each measures its variants in turn, round by round. Their figures come together in
 # build/bench/results.tsv; lib/bench_report.py makes of them BENCHMARKS.md's tables and the charts in docs/. With
 # AMRELAY_BENCH_QUICK=yes, or if only some parts are asked for, the tables are printed and no file of the repository is changed.
 #
@@ -17,7 +17,7 @@ cd "$repository"
 : "${AMRELAY_BENCH_QUICK:=no}"
 case $AMRELAY_BENCH_QUICK in
     yes) parts=(backup tee relay stalls) rounds=2 ;;
-    no) parts=(backup tee relay stalls index) rounds=5 ;;
+    no) parts=(backup ambsdtar tee relay stalls index) rounds=5 ;;
     *) die "AMRELAY_BENCH_QUICK is '$AMRELAY_BENCH_QUICK'; it must be yes or no" ;;
 esac
 : "${AMRELAY_BENCH_ROUNDS:=$rounds}"
@@ -28,9 +28,10 @@ results=$build/bench/results.tsv
 measure() {
     case $1 in
         backup) BUILT=yes scripts/bench-backup.sh ;;
+        ambsdtar) BUILT=yes PROGRAM=ambsdtar scripts/bench-backup.sh ;;
         tee | relay) cargo bench --locked --quiet --bench "$1" ;;
         stalls) BUILT=yes scripts/stalls.sh --bench ;;
-        index) scripts/bench-index.sh "$AMRELAY_BENCH_ROUNDS" ;;
+        index) scripts/bench-index.sh ;;
         *) die "there is no part '$1'" ;;
     esac
 }

@@ -17,6 +17,7 @@ from bench_targets import BASES, CHARTS, TARGETS
 BEGIN = "<!-- The rest is written by make bench. -->"
 TITLES = {
     "backup": "A whole backup",
+    "ambsdtar": "A whole backup with ambsdtar",
     "tee": "The tee alone",
     "relay": "The relay alone",
     "stalls": "Stalls",

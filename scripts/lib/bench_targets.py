@@ -37,6 +37,14 @@ TARGETS = [
     Target("backup", ".*", "elapsed s", "patched", "upstream", "<=", 1.0),
     Target("backup", BIG, "calls/GiB", "patched", "upstream", "<=", 0.25),
     Target("backup", BIG, "calls/GiB without tar", "patched", "upstream", "<=", 0.25),
+    Target("ambsdtar", BIG, "CPU s/GiB", "patched", "upstream", "<=", 0.42),
+    Target("ambsdtar", SMALL, "CPU s/GiB", "patched", "upstream", "<=", 0.55),
+    Target("index", "small.*", "CPU ms", "index", "gnu tar", "<=", 0.2),
+    Target("index", "small.*", "CPU ms", "index", "bsd tar", "<=", 0.2),
+    Target("index", "large.*", "CPU ms", "index", "gnu tar", "<=", 0.25),
+    Target("index", "large.*", "CPU ms", "index", "bsd tar", "<=", 0.25),
+    Target("index", "small.*", "CPU ms", "tee index", "tee crc", "<=", 1.15),
+    Target("index", "large.*", "CPU ms", "tee index", "tee crc", "<=", 1.02),
     Target("tee", "1 MiB pipes", "GB/s", "auto", "upstream", ">=", 3.0),
     Target("tee", "1 MiB pipes", "CPU s/GiB", "auto", "upstream", "<=", 0.25),
     Target("tee", "(64|4) KiB pipes", "GB/s", "auto", "read+write", ">=", 1.0),
@@ -58,7 +66,7 @@ TARGETS = [
 ]
 
 # The variant others are set against, where it is not the first of a case.
-BASES = ["upstream", "bare splice"]
+BASES = ["upstream", "bare splice", "gnu tar", "tee crc"]
 
 
 @dataclass(frozen=True)
@@ -79,5 +87,6 @@ CHARTS = [
     Chart("tee-speed", "tee", "GB/s", "The tee: throughput"),
     Chart("relay-cpu", "relay", "CPU s/GiB", "The relay: processor time"),
     Chart("relay-speed", "relay", "GB/s", "The relay: throughput"),
+    Chart("index-cpu", "index", "CPU ms", "Listing an archive: processor time"),
     Chart("stalls-speed", "stalls", "MB/s", "Two dumps beside a stopped one, and alone"),
 ]

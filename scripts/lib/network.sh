@@ -16,6 +16,12 @@ inetd_line() {
     esac
 }
 
+# For measurements: Linux's own congestion control, or what comes next to it where a namespace may not have that. The machine's
+# may be bbr, which sets a timer for every burst.
+use_usual_congestion_control() {
+    sysctl -qw net.ipv4.tcp_congestion_control=cubic 2>/dev/null || sysctl -qw net.ipv4.tcp_congestion_control=reno
+}
+
 start_network() {
     case $AUTH in
         local) ;;
