@@ -460,11 +460,11 @@ typedef struct amrelay_sink_options {
      */
     uint32_t flags;
     /**
-     * More queued bytes than this ask for a pause; 0 stands for 1 MiB.
+     * More queued bytes than this ask for a pause; 0 stands for 256 KiB.
      */
     size_t high_water;
     /**
-     * When no more bytes than this are queued the pause is over; 0 stands for 256 KiB, or for `high_water` if less.
+     * When no more bytes than this are queued the pause is over; 0 stands for 64 KiB, or for `high_water` if less.
      */
     size_t low_water;
     /**

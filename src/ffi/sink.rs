@@ -40,9 +40,9 @@ pub struct amrelay_sink_options {
     pub fd: c_int,
     /// `AMRELAY_SINK_` flags, 0 for none.
     pub flags: u32,
-    /// More queued bytes than this ask for a pause; 0 stands for 1 MiB.
+    /// More queued bytes than this ask for a pause; 0 stands for 256 KiB.
     pub high_water: size_t,
-    /// When no more bytes than this are queued the pause is over; 0 stands for 256 KiB, or for `high_water` if less.
+    /// When no more bytes than this are queued the pause is over; 0 stands for 64 KiB, or for `high_water` if less.
     pub low_water: size_t,
     /// Called when a pause that `amrelay_sink_push` asked for is over. NULL: nobody is told.
     pub on_resume: Option<unsafe extern "C" fn(arg: *mut c_void)>,

@@ -20,10 +20,10 @@ use crate::sys::Descriptor;
 use crate::sys::pipe;
 use crate::sys::socket::{self, Nature};
 
-/// The high-water mark unless the host names another, in bytes.
-pub const HIGH_WATER: usize = 1024 * 1024;
+/// The high-water mark unless the host names another, in bytes: 64 stalled sinks hold 16 MiB.
+pub const HIGH_WATER: usize = 256 * 1024;
 /// The low-water mark unless the host names another, in bytes.
-pub const LOW_WATER: usize = 256 * 1024;
+pub const LOW_WATER: usize = 64 * 1024;
 /// Small pushes are gathered into pieces of this size.
 const PIECE: usize = 64 * 1024;
 
