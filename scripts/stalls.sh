@@ -63,7 +63,7 @@ run=$build/run/$variant-stalls-$AUTH-$1
 data=$run/data
 failures=0
 # Set by the part that chooses the server; used by others.
-server_config=
+server_config='' server_state=''
 for part in server config kerberos network data dump verify restore client stall; do
     # shellcheck source=/dev/null
     . "$repository/scripts/lib/$part.sh"
@@ -140,17 +140,20 @@ speed_alone() {
     end_dumps
 }
 
-# speed ORDER...: both speeds, from the page cache to a holding disk in memory.
+# speed ORDER...: both speeds, from memory to memory.
 speed() {
     local name beside='' alone=''
+    keep_in_memory
     for name in one two three; do
         mkdir -p "$data/$name"
         write_random "$data/$name/file" "$MEGABYTES"
         add_disk "$name" "$data/$name"
     done
-    cat "$data"/*/file >/dev/null
-    holding_disk_in_memory
-    for name; do "speed_$name"; done
+    for name; do
+        "speed_$name"
+        # The second one is to find as much free memory as the first.
+        rm -rf "$server_state"/holding/*
+    done
     figure 'two dumps, a third one stopped' MB/s "$beside"
     figure 'two dumps alone' MB/s "$alone"
     figure 'two dumps, a third one stopped' 'of the speed alone' "$(gawk "BEGIN { print $beside / $alone }")"
@@ -159,6 +162,7 @@ speed() {
 # idle COUNT: so many dumps of four streams each, all of whose dumpers are stopped, so that nothing can move.
 idle() {
     local count=$1 names=() number before after metric first second
+    keep_in_memory
     mkdir -p "$data/same"
     write_random "$data/same/file" 32
     for ((number = 1; number <= count; number++)); do
@@ -166,7 +170,6 @@ idle() {
         add_disk "same$number" "$data/same"
     done
     sed -i -e "s/^inparallel .*/inparallel $count/" -e "s/^    maxdumps .*/    maxdumps $count/" "$server_config/amanda.conf"
-    holding_disk_in_memory
     begin_dumps 0 "$count"
     expect_one_amandad "$count"
     stop_dumpers "${names[@]}"

@@ -37,8 +37,10 @@ end_dumps() {
     fi
 }
 
-# Dumps go to the holding disk and no further, and that costs no disk.
-holding_disk_in_memory() {
+# The data, and dumps that go to the holding disk and no further, cost no disk from now on.
+keep_in_memory() {
+    mkdir -p "$data"
+    mount -t tmpfs -o mode=755,size=50% tmpfs "$data"
     mount -t tmpfs -o "mode=755,uid=$(id -u "$server_user"),size=50%" tmpfs "$server_state/holding"
     # Without a tape only what is not reserved for incremental dumps may be used.
     amdump_options=(--no-taper -oreserve=0)
