@@ -143,6 +143,7 @@ speed_alone() {
 # speed ORDER...: both speeds, from memory to memory.
 speed() {
     local name beside='' alone=''
+    use_usual_congestion_control
     keep_in_memory
     for name in one two three; do
         mkdir -p "$data/$name"
