@@ -66,7 +66,7 @@ dump_measured() {
     echo "localhost $name $1 measured" >"$server_config/disklist"
     : >"$run/logs/client.times"
     start_inetd
-    as_server amdump daily >"$run/logs/amdump.out" 2>&1 || {
+    run_amdump "$run/logs/amdump.out" || {
         cat "$run/logs/amdump.out" "$(newest_log)" >&2
         die "amdump ended with an error"
     }

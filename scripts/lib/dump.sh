@@ -14,7 +14,7 @@ dump() {
     local watcher status=0
     perl "$repository/scripts/lib/watch-processes.pl" "$run/logs/processes-$1" &
     watcher=$!
-    as_server amdump daily >"$run/logs/amdump-$1.out" 2>&1 || status=$?
+    run_amdump "$run/logs/amdump-$1.out" || status=$?
     kill $watcher
     wait $watcher || :
     if [ $status -ne 0 ]; then
@@ -23,6 +23,19 @@ dump() {
         die "amdump ended with status $status; see ${run#"$repository"/}"
     fi
     keep_log "$1"
+}
+
+# run_amdump OUTPUT: planner and driver both tidy the holding disk up when they start, and may meet there; then the driver has
+# none and nothing is dumped (upstream's 3.5 and its Debian package). Exactly then it is run again.
+run_amdump() {
+    local attempt status
+    for attempt in 1 2 3; do
+        status=0
+        as_server amdump daily >"$1" 2>&1 || status=$?
+        [ $status -ne 0 ] && grep -q "Can't create '.*/pid': File exists" "$(newest_log)" || break
+        say "The driver lost its holding disk to the planner (attempt $attempt)" >&2
+    done
+    return $status
 }
 
 # keep_log LEVEL: keeps in $run/logs the newest run's log as amdump-LEVEL.log, and its time stamp, by which its dumps are
