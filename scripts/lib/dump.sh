@@ -32,7 +32,8 @@ run_amdump() {
     for attempt in 1 2 3; do
         status=0
         as_server amdump daily >"$1" 2>&1 || status=$?
-        [ $status -ne 0 ] && grep -q "Can't create '.*/pid': File exists" "$(newest_log)" || break
+        [ $status -ne 0 ] || break
+        grep -q "Can't create '.*/pid': File exists" "$(newest_log)" || break
         say "The driver lost its holding disk to the planner (attempt $attempt)" >&2
     done
     return $status
