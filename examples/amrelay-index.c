@@ -157,11 +157,12 @@ static void read_archive(amrelay_index *index)
     static char buffer[BUFFER_SIZE];
     struct input input = open_input();
     for (;;) {
-        uint64_t dropped = drop(&input, amrelay_index_skippable(index));
+        uint64_t skippable = amrelay_index_skippable(index);
+        uint64_t dropped = drop(&input, skippable);
         ssize_t got;
         if (dropped > 0) {
             check(amrelay_index_skip(index, dropped));
-            took(&input, dropped, 1);
+            took(&input, dropped, dropped < skippable);
             continue;
         }
         got = read(STDIN_FILENO, buffer, sizeof buffer);

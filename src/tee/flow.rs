@@ -3,15 +3,14 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::thread;
+use std::time::Duration;
 
 use crate::stats::{Meter, Wait};
 use crate::sys::Descriptor;
 use crate::sys::outlet::Outlet;
-use crate::sys::pipe::capacity;
 use crate::sys::wait::{PollFd, PollFlags, wait};
 
 use super::backlog::Backlog;
-use super::pace::Pace;
 use super::watch::{PIECE, Watch};
 use super::{Callback, Output};
 
@@ -52,7 +51,6 @@ pub(super) struct Flow {
     output: Sink,
     watch: Watch,
     meter: Meter,
-    pace: Pace,
 }
 
 /// What a poll found.
@@ -63,9 +61,7 @@ struct Found {
 
 impl Flow {
     pub(super) fn new(input: Descriptor, output: Sink, watch: Watch) -> Self {
-        let pace = Pace::new(capacity(input.as_fd()).unwrap_or(0));
         Self {
-            pace,
             input,
             output,
             watch,
@@ -148,19 +144,10 @@ impl Flow {
         Ok(())
     }
 
-    /// All `taken` bytes that the input held have been passed on: leaves it alone for a moment, so that it fills. Of no use
-    /// where the bytes are copied in pieces smaller than the pipe.
-    pub(super) fn rest(&mut self, taken: usize) {
-        if let Some(rest) = self.pace.rest(taken) {
-            self.meter.wait_for(Wait::Writer);
-            thread::sleep(rest);
-        }
-    }
-
-    /// The input was found empty.
-    pub(super) fn wait_for_writer(&mut self) -> Result<(), Stop> {
-        self.pace.came_to_nothing();
-        self.wait(Wait::Writer)
+    /// Leaves the input alone for so long, that it fills.
+    pub(super) fn rest(&mut self, time: Duration) {
+        self.meter.wait_for(Wait::Writer);
+        thread::sleep(time);
     }
 
     /// Waits for one side. Meanwhile the index goes on, and a broken output is noticed.

@@ -7,14 +7,13 @@
 
 use std::time::Duration;
 
+use super::ZERO_COPY_MINIMUM;
+
 /// A shorter rest costs more than it saves: timers are about as coarse as this.
 const SHORTEST: Duration = Duration::from_micros(20);
 
 /// A longer one saves little more, and a fast writer would find the pipe full.
 const LONGEST: Duration = Duration::from_micros(500);
-
-/// A smaller pipe, in bytes, is full before the shortest rest is over.
-const SMALLEST_PIPE: usize = 256 << 10;
 
 /// The rests of one input.
 #[derive(Debug)]
@@ -35,7 +34,7 @@ impl Pace {
 
     /// The input held `taken` bytes, and they have been taken: how long to leave it alone, if at all.
     ///
-    /// With more than seven eighths of the pipe, the writer may have had to wait, and the rest gets shorter; with less
+    /// Never where bytes are better copied: so small a pipe is full before the shortest rest is over. With more than seven eighths of the pipe, the writer may have had to wait, and the rest gets shorter; with less
     /// than half of it, longer.
     pub(super) fn rest(&mut self, taken: usize) -> Option<Duration> {
         if taken >= self.capacity / 8 * 7 {
@@ -43,7 +42,7 @@ impl Pace {
         } else if taken < self.capacity / 2 {
             self.rest = LONGEST.min(self.rest + self.rest / 4 + SHORTEST / 4);
         }
-        (self.capacity >= SMALLEST_PIPE && self.rest >= SHORTEST).then_some(self.rest)
+        (self.capacity >= ZERO_COPY_MINIMUM && self.rest >= SHORTEST).then_some(self.rest)
     }
 
     /// Nothing had come when the input was looked at again: the writer is not one to rest for.

@@ -11,10 +11,11 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use crate::stats::Wait;
-use crate::sys::pipe::{enlarge, pipe, read, readable_bytes};
+use crate::sys::pipe::{capacity, enlarge, pipe, read, readable_bytes};
 use crate::sys::splice::{splice, tee};
 
 use super::flow::{Flow, Stop, would_wait};
+use super::pace::Pace;
 use super::{PIPE_SIZE, ZERO_COPY_MINIMUM, copy};
 
 /// From how many skippable bytes on they are spliced on without a look; fewer are cheaper taken along with the next
@@ -50,12 +51,13 @@ pub(super) enum Ended {
 
 /// Passes the stream on to its end, or until the system refuses.
 pub(super) fn run(flow: &mut Flow, side: &SidePipe, buffer: &mut [u8]) -> Result<Ended, Stop> {
+    let mut pace = Pace::new(capacity(flow.input()).unwrap_or(0));
     loop {
         let skippable = flow.skippable();
         let step = if skippable >= WORTH_SKIPPING {
-            pass_unseen(flow, skippable)?
+            pass_unseen(flow, &mut pace, skippable)?
         } else {
-            pass_seen(flow, side, buffer)?
+            pass_seen(flow, side, &mut pace, buffer)?
         };
         if let Some(ended) = step {
             return Ok(ended);
@@ -64,18 +66,21 @@ pub(super) fn run(flow: &mut Flow, side: &SidePipe, buffer: &mut [u8]) -> Result
 }
 
 /// Splices on some of the next `skippable` bytes.
-fn pass_unseen(flow: &mut Flow, skippable: u64) -> Result<Option<Ended>, Stop> {
+fn pass_unseen(flow: &mut Flow, pace: &mut Pace, skippable: u64) -> Result<Option<Ended>, Stop> {
     let length = usize::try_from(skippable).map_or(PIPE_SIZE, |bytes| bytes.min(PIPE_SIZE));
     match to_output(flow, length) {
         Ok(0) => return Ok(Some(Ended::Input)),
         Ok(count) => {
             flow.passed_unseen(count);
-            flow.rest(count);
+            // As many as were asked for: there may be more.
+            if count < length {
+                rest(flow, pace, count);
+            }
         }
         Err(error) if would_wait(&error) => {
             let empty = readable_bytes(flow.input()).map_err(Stop::Input)? == 0;
             if empty {
-                flow.wait_for_writer()?;
+                wait_for_writer(flow, pace)?;
             } else {
                 flow.wait(Wait::Output)?;
             }
@@ -87,12 +92,17 @@ fn pass_unseen(flow: &mut Flow, skippable: u64) -> Result<Option<Ended>, Stop> {
 }
 
 /// Passes on what the input holds, and shows it to CRC and index.
-fn pass_seen(flow: &mut Flow, side: &SidePipe, buffer: &mut [u8]) -> Result<Option<Ended>, Stop> {
+fn pass_seen(
+    flow: &mut Flow,
+    side: &SidePipe,
+    pace: &mut Pace,
+    buffer: &mut [u8],
+) -> Result<Option<Ended>, Stop> {
     let count = match tee(flow.input(), side.writer.as_fd(), PIPE_SIZE) {
         Ok(0) => return Ok(Some(Ended::Input)),
         Ok(count) => count,
         Err(error) if would_wait(&error) => {
-            flow.wait_for_writer()?;
+            wait_for_writer(flow, pace)?;
             return Ok(None);
         }
         Err(error) if refused(&error) => return Ok(Some(Ended::Refused)),
@@ -104,7 +114,7 @@ fn pass_seen(flow: &mut Flow, side: &SidePipe, buffer: &mut [u8]) -> Result<Opti
     show_side(flow, side, count, buffer)?;
     // Where the output has to be waited for, the input has its time to fill anyway.
     if left == 0 {
-        flow.rest(count);
+        rest(flow, pace, count);
     }
     while left > 0 {
         match result {
@@ -119,6 +129,19 @@ fn pass_seen(flow: &mut Flow, side: &SidePipe, buffer: &mut [u8]) -> Result<Opti
         result = splice_some(flow, &mut left);
     }
     Ok(None)
+}
+
+/// All `taken` bytes that the input held have been passed on.
+fn rest(flow: &mut Flow, pace: &mut Pace, taken: usize) {
+    if let Some(time) = pace.rest(taken) {
+        flow.rest(time);
+    }
+}
+
+/// The input was found empty.
+fn wait_for_writer(flow: &mut Flow, pace: &mut Pace) -> Result<(), Stop> {
+    pace.came_to_nothing();
+    flow.wait(Wait::Writer)
 }
 
 fn splice_some(flow: &mut Flow, left: &mut usize) -> io::Result<()> {
