@@ -1,4 +1,4 @@
-/* floor [--alone] COMMAND...: the least a backup client can cost. Prints the processor time, user and system, and the elapsed
+/* floor [--alone] COMMAND...: a backup client's work in a bare chain. Prints the processor time, user and system, and the elapsed
  * time, in seconds, and the number of bytes in the stream.
  *
  * COMMAND (tar) writes to a pipe. What a client must do with its stream is done by two processes, as in Amanda, with as few

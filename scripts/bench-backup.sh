@@ -1,5 +1,5 @@
 #!/bin/bash
-# bench-backup.sh: what one dump costs the client: the patched Amanda beside upstream's, and beside the least that tar's stream can cost.
+# bench-backup.sh: what one dump costs the client: the patched Amanda beside upstream's, and beside a bare chain.
 #
 # One amdump a round and Amanda, over bsdtcp on the loopback interface, at level 0, with an index, without compression. Both
 # Amandas work in one sandbox and take turns, as do the floor (benches/floor.c) and tar alone. Counted is the processor time of

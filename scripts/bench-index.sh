@@ -11,28 +11,20 @@
 # shellcheck disable=SC2317
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
+# shellcheck source=lib/bench-data.sh
+. "$repository/scripts/lib/bench-data.sh"
 cd "$repository"
-: "${AMRELAY_BENCH_ROUNDS:=5}"
+: "${AMRELAY_BENCH_ROUNDS:=5}" "${AMRELAY_BENCH_QUICK:=no}"
 data=$build/bench
 
-# small.tar: 100 000 files of 4 KiB; large.tar: 4 files of 512 MiB.
-make_archives() {
-    local tree=$data/tree
-    mkdir -p "$tree"
-    if [ ! -e "$data/small.tar" ]; then
-        say "Making an archive of 100 000 files" >&2
-        head -c 409600000 /dev/urandom | (cd "$tree" && split -b 4096 -a 5 -d --additional-suffix=.data - file)
-        tar -cf "$data/small.tar.new" -C "$tree" .
-        mv "$data/small.tar.new" "$data/small.tar"
+# use_archive small|big: sets $archive, and $label.
+use_archive() {
+    use_data "$1"
+    archive=$tree.tar
+    if [ ! -e "$archive" ]; then
+        tar -cf "$archive.new" -C "$tree" .
+        mv "$archive.new" "$archive"
     fi
-    if [ ! -e "$data/large.tar" ]; then
-        say "Making an archive of 4 files of 512 MiB" >&2
-        rm -rf "$tree" && mkdir "$tree"
-        truncate -s 512M "$tree"/{one,two,three,four}
-        tar -cf "$data/large.tar.new" -C "$tree" .
-        mv "$data/large.tar.new" "$data/large.tar"
-    fi
-    rm -rf "$tree"
 }
 
 copy() { cat "$1"; }
@@ -55,32 +47,32 @@ bsd_tar() { LC_ALL=C bsdtar -tf -; }
 tee_crc() { build/examples/amrelay-tee 2>/dev/null; }
 tee_index() { build/examples/amrelay-tee -i "$data/index" 2>/dev/null; }
 
-# measure WRITER ARCHIVE WAY: prints the milliseconds of one run.
+# measure WRITER WAY: prints the milliseconds of one run.
 measure() {
-    local TIMEFORMAT='%U %S' output=$data/lines-$3
-    [[ $3 != tee_* && $3 != drop ]] || output=/dev/null
+    local TIMEFORMAT='%U %S' output=$data/lines-$2
+    [[ $2 != tee_* && $2 != drop ]] || output=/dev/null
     # What the program prints goes through a pipe, as to Amanda's server.
-    "$1" "$2" | { time "$3" 2>/dev/null; } 2>"$data/time" | cat >"$output"
-    awk -v "setting=${2##*/}, writer: $1" -v "way=${3//_/ }" \
+    "$1" "$archive" | { time "$2" 2>/dev/null; } 2>"$data/time" | cat >"$output"
+    awk -v "setting=$label, writer: $1" -v "way=${2//_/ }" \
         '{ printf "index\t%s\t%s\tCPU ms\t%.0f\n", setting, way, ($1 + $2) * 1000 }' "$data/time"
 }
 
-# compare WRITER ARCHIVE WAY...
+# compare WRITER WAY...
 compare() {
     local round way
-    cat "$2" >/dev/null
+    cat "$archive" >/dev/null
     for ((round = 0; round < AMRELAY_BENCH_ROUNDS; round++)); do
-        for way in "${@:3}"; do measure "$1" "$2" "$way"; done
+        for way in "${@:2}"; do measure "$1" "$way"; done
     done
 }
 
 make --no-print-directory --silent examples >&2
-make_archives
-for archive in "$data/small.tar" "$data/large.tar"; do
+for kind in small big; do
+    use_archive $kind
     for writer in copy lend; do
-        compare "$writer" "$archive" index gnu_tar bsd_tar drop
+        compare "$writer" index gnu_tar bsd_tar drop
         cmp "$data/lines-index" "$data/lines-gnu_tar"
     done
-    compare copy "$archive" tee_index tee_crc
+    compare copy tee_index tee_crc
     cmp "$data/lines-index" "$data/index"
 done

@@ -16,6 +16,8 @@
 #          open descriptors, which is between 9 and 10 dumps, it may fail to start sendbackup; that measurement fails then.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
+# shellcheck source=lib/bench-build.sh
+. "$repository/scripts/lib/bench-build.sh"
 : "${AUTH:=bsd}" "${LIMIT:=120}" "${DUMPS:=8}" "${AMRELAY_BENCH_QUICK:=no}"
 case $AMRELAY_BENCH_QUICK in
     yes) : "${AMRELAY_BENCH_ROUNDS:=2}" "${STALL:=5}" "${MEGABYTES:=512}" ;;
@@ -29,7 +31,7 @@ in_sandbox() { as_root "$repository/scripts/sandbox.sh" --private-path "$reposit
 bench() {
     local round kind order=(beside alone) auths=(bsd bsdudp)
     [ "$AMRELAY_BENCH_QUICK" = no ] || auths=(bsd)
-    for kind in yes upstream; do env -u AMANDA_PREFIX "AMRELAY=$kind" "$0" --build >&2; done
+    [ "$BUILT" = yes ] || build_for_bench >&2
     for ((round = 1; round <= AMRELAY_BENCH_ROUNDS; round++)); do
         say "Stalls: round $round of $AMRELAY_BENCH_ROUNDS" >&2
         for kind in yes upstream; do
@@ -46,9 +48,8 @@ if [ "${1-}" != --inside ]; then
     handed_on+=(AUTH LIMIT STALL MEGABYTES)
     case ${1-} in
         --bench) bench ;;
-        --build) build_for_backup openbsd-inetd openssh-server ;;
         '')
-            build_for_backup openbsd-inetd openssh-server
+            build_for_backup openbsd-inetd
             in_sandbox check
             ;;
         *) die "there is no '$1'" ;;
