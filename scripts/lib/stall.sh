@@ -22,6 +22,11 @@ begin_dumps() {
     wait_until at_gate "$count" || die "the dumps did not start; see ${run#"$repository"/}"
 }
 
+# dumps_at_once COUNT
+dumps_at_once() {
+    sed -i -e "s/^inparallel .*/inparallel $1/" -e "s/^    maxdumps .*/    maxdumps $1/" "$server_config/amanda.conf"
+}
+
 at_gate() { [ "$(find $gate/tars -type f | wc -l)" -eq "$1" ]; }
 open_gate() { touch $gate/open; }
 
