@@ -46,6 +46,11 @@ short_backups() {
     backups | xargs -P "$(nproc)" -L 1 bash -c 'short_backup "$@"' short_backup
 }
 
+# Amanda waits half a minute for connections: both kinds wait at once.
+unconnected_dumps() {
+    printf '%s\n' bsd bsdudp | BUILT=yes xargs -P 2 -I '{}' env 'AUTH={}' scripts/stalls.sh --unconnected
+}
+
 # Amanda's own tests of the code that the patches touch; event-test runs over GLib's loop and over libamrelay's.
 amanda_tests() {
     local log=$build/logs/amanda-tests.log test
@@ -73,4 +78,5 @@ step "Patched Amanda --without-amrelay" without_the_library
 step "Faults" env BUILT=yes scripts/faults.sh
 step "Stalls" env BUILT=yes AUTH=bsd scripts/stalls.sh
 step "Stalls within connections of several streams" env BUILT=yes AUTH=bsdudp scripts/stalls.sh
+step "Dumps that nobody connects to" unconnected_dumps
 say "All checks passed"
