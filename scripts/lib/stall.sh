@@ -118,7 +118,7 @@ accepted() {
 }
 
 # expect_one_amandad COUNT: one process serves COUNT dumps, and has all their connections: a dump can be at the gate before that, and
-# for a dumper that was stopped before it connects, amandad would wait, and for nothing else (stream_accept).
+# a dumper that was stopped before it connects is given up after half a minute (until then upstream's amandad does nothing else).
 expect_one_amandad() {
     local found
     found=$(dumping_amandad)
