@@ -39,8 +39,7 @@ pub enum LinkKind {
 /// What [`Link::new`] needs to know.
 pub struct LinkOptions {
     /// The connection. It is put in non-blocking mode and left so, and a TCP socket is kept from taking much more than it can
-    /// send (`TCP_NOTSENT_LOWAT`); on a callback link it is only waited for, and must
-    /// stay open until `on_closed`.
+    /// send (`TCP_NOTSENT_LOWAT`); on a callback link it is only waited for, and must stay open until `on_closed`.
     pub descriptor: Descriptor,
     /// Its kind.
     pub kind: LinkKind,
@@ -218,6 +217,14 @@ impl Events {
                 core.on_ready(Direction::Write);
             }),
             read: create(EventKind::Read(fd), |core| core.on_ready(Direction::Read)),
+        }
+    }
+
+    /// The event that tells that the connection is ready in this direction.
+    pub(super) fn of(self, direction: Direction) -> EventId {
+        match direction {
+            Direction::Write => self.write,
+            Direction::Read => self.read,
         }
     }
 

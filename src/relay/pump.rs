@@ -68,10 +68,7 @@ impl Core {
         if awaited {
             state.waiting = None;
         }
-        let event = match direction {
-            Direction::Write => state.events.write,
-            Direction::Read => state.events.read,
-        };
+        let event = state.events.of(direction);
         drop(state);
         if !awaited || direction == Direction::Read {
             self.event_loop.deactivate(event);
@@ -279,10 +276,7 @@ impl Core {
                 stream.held_up();
             }
         }
-        let event = match direction {
-            Direction::Write => state.events.write,
-            Direction::Read => state.events.read,
-        };
+        let event = state.events.of(direction);
         drop(state);
         match self.event_loop.activate(event) {
             Ok(()) => Step::Stop,

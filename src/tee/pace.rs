@@ -34,8 +34,8 @@ impl Pace {
 
     /// The input held `taken` bytes, and they have been taken: how long to leave it alone, if at all.
     ///
-    /// Never where bytes are better copied: so small a pipe is full before the shortest rest is over. With more than seven eighths of the pipe, the writer may have had to wait, and the rest gets shorter; with less
-    /// than half of it, longer.
+    /// Never where bytes are better copied: so small a pipe is full before the shortest rest is over. With more than seven
+    /// eighths of the pipe, the writer may have had to wait, and the rest gets shorter; with less than half of it, longer.
     pub(super) fn rest(&mut self, taken: usize) -> Option<Duration> {
         if taken >= self.capacity / 8 * 7 {
             self.rest -= self.rest / 4;
