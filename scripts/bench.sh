@@ -2,8 +2,9 @@
 # bench.sh [PART...]: measures libamrelay beside upstream's Amanda and beside bare chains of system calls.
 #
 # All parts: backup, ambsdtar (the same with ambsdtar), tee, relay, stalls and index; each measures its variants in turn, round
-# by round. Their figures come together in build/bench/results.tsv; lib/bench_report.py makes of them BENCHMARKS.md's tables and the charts in docs/. With
-# AMRELAY_BENCH_QUICK=yes, or if only some parts are asked for, the tables are printed and no file of the repository is changed.
+# by round. Their figures come together in build/bench/results.tsv; lib/bench_report.py makes of them BENCHMARKS.md's tables
+# and the charts in docs/. With AMRELAY_BENCH_QUICK=yes, or if only some parts are asked for, the tables are printed and no
+# file of the repository is changed.
 #
 # Variables, beside those of lib/common.sh:
 #   AMRELAY_BENCH_ROUNDS    how often each figure is taken (default 5, quick 2)

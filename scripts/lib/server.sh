@@ -23,8 +23,8 @@ choose_server() {
     chown -R "$server_user:$server_user" "$server_config" "$server_state"
 }
 
-# (amfetchdump comes with amanda-client.) # Debian's paths are compiled into its programs, so that the unpacked packages are laid over the sandbox's /usr, and the
-# folders their installation would make are made. The machine's own /usr is not changed.
+# Debian's paths are compiled into its programs, so that the unpacked packages are laid over the sandbox's /usr, and the folders
+# their installation would make are made. The machine's own /usr is not changed. amfetchdump comes with amanda-client.
 install_debian_server() {
     local unpacked=/run/amrelay/debian package
     mkdir -p $unpacked
