@@ -11,14 +11,6 @@ struct probe {
     int fd;
 };
 
-static amrelay_loop *new_loop(void)
-{
-    amrelay_loop *loop = NULL;
-    CHECK_CODE(amrelay_loop_new(&loop), 0);
-    CHECK(loop != NULL);
-    return loop;
-}
-
 static amrelay_event add(amrelay_loop *loop, uint32_t kind, int64_t id, amrelay_event_fn fn, void *arg)
 {
     amrelay_event event = 0;
