@@ -12,7 +12,7 @@
 #![allow(clippy::cast_precision_loss, reason = "speeds need no exactness")]
 
 #[path = "../tests/tee_support/sandbox.rs"]
-#[allow(dead_code, unreachable_pub, reason = "shared with the tests")]
+#[allow(dead_code, reason = "shared with the tests")]
 mod sandbox;
 
 use std::fs::File;
