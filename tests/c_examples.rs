@@ -1,6 +1,7 @@
 //! The programs of `examples/`, on archives of the system's tar.
 
 mod c_support;
+mod index_support;
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -10,6 +11,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
 use c_support::{compile, program};
+use index_support::{Header, Magic};
 use tempfile::TempDir;
 
 /// An archive of the system's tar: many small files with awkward names, a big one, a sparse one, links.
@@ -245,23 +247,9 @@ fn bytes_read(process: u32) -> u64 {
     line.and_then(|count| count.parse().ok()).expect("a number")
 }
 
-/// A ustar header; the size in binary, as GNU tar writes large ones.
-fn header_of(name: &str, size: u64) -> [u8; 512] {
-    let mut header = [0; 512];
-    header[..name.len()].copy_from_slice(name.as_bytes());
-    header[100..108].copy_from_slice(b"0000644\0");
-    for field in [108, 116] {
-        header[field..field + 8].copy_from_slice(b"0000000\0");
-    }
-    header[124] = 0x80;
-    header[128..136].copy_from_slice(&size.to_be_bytes());
-    header[136..148].copy_from_slice(b"00000000000\0");
-    header[148..156].copy_from_slice(b"        ");
-    header[156] = b'0';
-    header[257..265].copy_from_slice(b"ustar  \0");
-    let sum: u32 = header.iter().map(|&byte| u32::from(byte)).sum();
-    header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-    header
+fn header_of(name: &str, size: u64) -> Vec<u8> {
+    let mut header = Header::new(Magic::Gnu, b'0', name.as_bytes(), 0);
+    header.put_large_size(size).seal()
 }
 
 fn find(bytes: &[u8], wanted: &[u8]) -> usize {
@@ -306,8 +294,9 @@ fn tee_writes_the_index_to_a_descriptor_and_lets_a_command_make_it() {
     let tee = tee_program();
     let mut shell = Command::new("sh");
     let folder = archive().folder.path();
-    shell.arg("-c").arg("\"$0\" -d 3 3>by-tar >data && \"$0\" -c 'tar -tf - | tail -n 1' -d 3 3>by-command >data <archive.tar");
-    shell.arg(tee).current_dir(folder);
+    let script = "\"$0\" -d 3 3>by-tar >data && \
+        \"$0\" -c 'tar -tf - | tail -n 1' -d 3 3>by-command >data <archive.tar";
+    shell.args(["-c", script]).arg(tee).current_dir(folder);
     let output = with_pipe(&mut shell, &archive().bytes);
     assert_eq!(
         output.status.code(),

@@ -278,20 +278,14 @@ fn bodies_larger_than_any_disk_are_skipped_by_arithmetic() {
     let mut lines = Vec::new();
     let mut parser = TarIndex::new();
     let mut header = Header::new(Magic::Gnu, b'0', b"./9 GiB", 0);
-    header.put(
-        124,
-        &[&[0x80, 0, 0, 0][..], &(9_u64 << 30).to_be_bytes()].concat(),
-    );
+    header.put_large_size(9 << 30);
     collect(&mut parser, &header.seal(), &mut lines);
     assert_eq!(parser.skippable(), 9 << 30);
     parser.skip((9 << 30) - 1000);
     collect(&mut parser, &[b'B'; 1000], &mut lines);
     assert_eq!(parser.skippable(), 0);
 
-    header.put(0, b"./2^63\0").put(
-        124,
-        &[&[0x80, 0, 0, 0][..], &u64::to_be_bytes((1 << 63) - 1)].concat(),
-    );
+    header.put(0, b"./2^63\0").put_large_size((1 << 63) - 1);
     collect(&mut parser, &header.seal(), &mut lines);
     assert_eq!(parser.skippable(), 1 << 63);
     parser.skip(1 << 63);
@@ -311,8 +305,7 @@ fn bodies_beyond_8_gib_end_where_tar_says() {
     const SIZE: u64 = 9 << 30;
     let binary = |magic, flag| {
         let mut header = Header::new(magic, flag, b"./big", 0);
-        header.put(124, &[&[0x80, 0, 0, 0][..], &SIZE.to_be_bytes()].concat());
-        header.seal()
+        header.put_large_size(SIZE).seal()
     };
     let extended = [
         member(

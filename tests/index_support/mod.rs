@@ -179,6 +179,11 @@ impl Header {
         self
     }
 
+    /// Writes the size in base-256, as GNU tar does from 8 GiB on.
+    pub(crate) fn put_large_size(&mut self, size: u64) -> &mut Self {
+        self.put(124, &[&[0x80, 0, 0, 0][..], &size.to_be_bytes()].concat())
+    }
+
     /// The block with its checksum.
     pub(crate) fn seal(&self) -> Vec<u8> {
         let mut block = self.0;
