@@ -220,7 +220,7 @@ fn a_stream_stopped_in_the_middle_of_a_frame_leaves_it_whole() {
             let frames = stop_in_mid_frame(wire, close_link);
             let (last, frames) = frames.split_last().unwrap();
             assert_eq!(*last, (7, b"last words".to_vec()));
-            let bytes: Vec<u8> = frames.iter().flat_map(|frame| frame.1.clone()).collect();
+            let bytes = payloads(frames);
             assert!(
                 !bytes.is_empty() && bytes.len() < 1 << 20,
                 "{} bytes",

@@ -162,7 +162,7 @@ fn check(world: &World, deed: Deed, output: &[u8]) {
     let mut ended = 0;
     for handle in (0..6).chain([50]) {
         let frames = receiver.frames.iter().filter(|frame| frame.0 == handle);
-        let bytes: Vec<u8> = frames.clone().flat_map(|frame| frame.1.clone()).collect();
+        let bytes = payloads(frames.clone());
         assert!(data(handle, 200_000).starts_with(&bytes), "stream {handle}");
         if frames.clone().any(|frame| frame.1.is_empty()) {
             assert_eq!(bytes.len(), 200_000, "stream {handle}");

@@ -137,6 +137,15 @@ pub(crate) fn assert_same(archives: &[Vec<u8>], what: &dyn Fn(usize) -> String) 
     }
 }
 
+/// Each archive with the probes behind it, compared with GNU tar.
+pub(crate) fn assert_probed(archives: Vec<Vec<u8>>) {
+    let probed: Vec<_> = archives
+        .into_iter()
+        .map(|archive| [archive, probes(8), vec![0; 1024]].concat())
+        .collect();
+    assert_same(&probed, &|index| format!("archive {index}"));
+}
+
 /// The class of a hand-made header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Magic {

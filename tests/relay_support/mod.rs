@@ -174,6 +174,12 @@ pub(crate) fn frames_of(bytes: &[u8]) -> Vec<Frame> {
     receiver.frames
 }
 
+/// The bytes that frames carry, whatever their streams.
+pub(crate) fn payloads<'a>(frames: impl IntoIterator<Item = &'a Frame>) -> Vec<u8> {
+    let payload = |(_, payload): &'a Frame| payload;
+    frames.into_iter().flat_map(payload).copied().collect()
+}
+
 /// What each handle sent. Each must have ended once, with nothing after its end.
 pub(crate) fn ended_streams(frames: &[Frame]) -> BTreeMap<u32, Vec<u8>> {
     let mut open: BTreeMap<u32, Vec<u8>> = BTreeMap::new();
@@ -283,7 +289,8 @@ pub(crate) fn read_a_byte(event_loop: &EventLoop, fd: impl AsFd) -> u8 {
     byte[0]
 }
 
-/// Ends a test that hangs: what stalls in the library's own code would stall the test too. Long enough to say nothing of speed.
+/// Ends a test that hangs: what stalls in the library's own code would stall the test too. Long enough to say nothing of
+/// speed.
 pub(crate) struct Watchdog {
     _alive: mpsc::Sender<()>,
 }
