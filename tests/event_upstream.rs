@@ -1,5 +1,5 @@
-//! The cases of Amanda's own `common-src/event-test.c`, against the loop's Rust interface. (The program itself, unchanged,
-//! runs against the loop in a patched Amanda.) Its seconds are tenths here.
+//! The cases of Amanda's own `common-src/event-test.c`, against the loop's Rust interface. (The program itself,
+//! unchanged, runs against the loop in a patched Amanda.) Its seconds are tenths here.
 
 mod event_support;
 

@@ -1,5 +1,5 @@
-//! The index on hand-made extended headers: long names, labels, numbers and the maps of sparse files, against GNU tar on
-//! the same bytes.
+//! The index on hand-made extended headers: long names, labels, numbers and the maps of sparse files, against GNU tar
+//! on the same bytes.
 
 mod index_support;
 

@@ -1,5 +1,5 @@
-//! Services that stop reading their pipe, or read a byte now and then, hold back what comes for them on their connection
-//! and nothing else; and a connection that is stalled in one direction goes on in the other.
+//! Services that stop reading their pipe, or read a byte now and then, hold back what comes for them on their
+//! connection and nothing else; and a connection that is stalled in one direction goes on in the other.
 
 mod relay_support;
 

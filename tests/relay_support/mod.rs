@@ -289,8 +289,8 @@ pub(crate) fn read_a_byte(event_loop: &EventLoop, fd: impl AsFd) -> u8 {
     byte[0]
 }
 
-/// Ends a test that hangs: what stalls in the library's own code would stall the test too. Long enough to say nothing of
-/// speed.
+/// Ends a test that hangs: what stalls in the library's own code would stall the test too. Long enough to say nothing
+/// of speed.
 pub(crate) struct Watchdog {
     _alive: mpsc::Sender<()>,
 }
