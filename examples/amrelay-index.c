@@ -23,7 +23,11 @@
 
 #include <amrelay.h>
 
-enum { TROUBLE = 2, BUFFER_SIZE = 1 << 18, PIPE_SIZE = 1 << 20 };
+/* One read takes all that the pipe holds: after a part of it the writer would wake and contend for the pipe's lock. */
+enum { TROUBLE = 2, PIPE_SIZE = 1 << 20, BUFFER_SIZE = PIPE_SIZE };
+
+/* What a single read takes along is not worth a call of its own. */
+enum { WORTH_DROPPING = 1 << 18 };
 
 /* Bounds of a nap, in nanoseconds: a shorter one costs more than it saves; a longer one would be felt. */
 enum { SHORTEST_NAP = 20000, LONGEST_NAP = 500000 };
@@ -136,13 +140,10 @@ static void took(struct input *input, uint64_t count, int emptied)
         nanosleep(&pause, NULL);
 }
 
-/*
- * Drops up to `most` bytes unread; 0 if there are none, or if they have to be read. What a single read takes
- * along is not worth a call of its own.
- */
+/* Drops up to `most` bytes unread; 0 if they are few, or if they have to be read. */
 static uint64_t drop(struct input *input, uint64_t most)
 {
-    if (most < BUFFER_SIZE || input->skip == BY_READING)
+    if (most < WORTH_DROPPING || input->skip == BY_READING)
         return 0;
 #ifdef __linux__
     if (input->skip == BY_SPLICING)

@@ -203,7 +203,8 @@ fn refused_system_calls_are_done_without() {
     }
     both_ways(|method| {
         for errno in [libc::ENOSYS, libc::EOPNOTSUPP] {
-            let refusals = [Refusal::of(libc::SYS_pwritev2, errno)];
+            let refusals =
+                [libc::SYS_preadv2, libc::SYS_pwritev2].map(|call| Refusal::of(call, errno));
             let outcome = refusing(&refusals, || through_tee(&archive, method));
             outcome.assert_data(&archive);
             assert!(outcome.index == index);

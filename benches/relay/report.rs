@@ -1,6 +1,7 @@
 //! What is measured, how often, and how the figures are printed.
 
 use std::env;
+use std::ops::Add;
 use std::time::{Duration, Instant};
 
 use rustix::time::ClockId;
@@ -49,6 +50,19 @@ pub(crate) struct Cost {
     client: Duration,
     /// Of the process: with the receivers.
     all: Duration,
+}
+
+impl Add for Cost {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            elapsed: self.elapsed + other.elapsed,
+            relay: self.relay + other.relay,
+            client: self.client + other.client,
+            all: self.all + other.all,
+        }
+    }
 }
 
 impl Cost {

@@ -49,7 +49,11 @@ const ALONE: [(&str, Carrier); 5] = [
     ("read+write, 1 MiB", Carrier::Copy(LARGE_PIPE, 256 * 1024)),
 ];
 
-/// Measures each case once.
+/// How often a round measures the carriers of one stream, in turn: their differences are small beside those from one
+/// run to the next.
+const TIMES_ALONE: usize = 3;
+
+/// Measures each case once, those of one stream [`TIMES_ALONE`] times.
 pub(crate) fn round(settings: &Settings) {
     let (counts, bytes): (&[usize], usize) = if settings.quick {
         (&[1, 16, 64], 512_000_000)
@@ -57,15 +61,17 @@ pub(crate) fn round(settings: &Settings) {
         (&[1, 3, 16, 64, 256], 1_000_000_000)
     };
     for wire in [Wire::Framed, Wire::Raw] {
+        // The first run after something else is slower.
+        carry(wire, 1, bytes, RELAY.1);
         let mut alone = None;
         for &count in counts {
             let case = name(wire, count);
-            let carriers: &[_] = if count == 1 {
-                &ALONE
+            let carriers = if count == 1 {
+                ALONE.repeat(TIMES_ALONE)
             } else {
-                &[RELAY, COPYING_RELAY]
+                vec![RELAY, COPYING_RELAY]
             };
-            for &(variant, carrier) in carriers {
+            for (variant, carrier) in carriers {
                 if !settings.wants(&case, variant) {
                     continue;
                 }
@@ -90,7 +96,7 @@ fn name(wire: Wire, count: usize) -> String {
     format!("{wire}, {count} stream{plural}")
 }
 
-/// Prints what many streams cost beside one of the same round.
+/// Prints what many streams cost beside one, on the average of the same round.
 fn compare(
     case: &str,
     variant: &str,
@@ -103,7 +109,7 @@ fn compare(
         return;
     }
     if count == 1 {
-        *alone = Some((cost, bytes));
+        *alone = Some(alone.map_or((cost, bytes), |(costs, all)| (costs + cost, all + bytes)));
     } else if let Some((one, one_bytes)) = *alone {
         let cpu = cost.relay_per_gib(bytes) / one.relay_per_gib(one_bytes);
         figure(case, variant, "CPU beside one stream", cpu);

@@ -4,6 +4,8 @@
 //! signature here, so that the rooms above never ask which platform they run on.
 
 mod descriptor;
+pub(crate) mod inlet;
+mod nowait;
 pub(crate) mod outlet;
 pub(crate) mod pipe;
 pub(crate) mod poller;

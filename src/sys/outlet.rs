@@ -6,8 +6,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use rustix::fs::FileType;
 use rustix::net::SendFlags;
 
-use super::Descriptor;
 use super::wait::is_writable;
+use super::{Descriptor, nowait};
 
 /// A descriptor to write to. Closed when dropped if it is owned.
 ///
@@ -23,8 +23,7 @@ pub(crate) struct Outlet {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Socket,
-    /// A pipe that takes `RWF_NOWAIT` (Linux 6.5 and later).
-    #[cfg(target_os = "linux")]
+    /// A pipe that can be asked not to wait.
     Pipe,
     /// A pipe or device where only poll(2) tells, and only for the first [`SMALLEST_ROOM`] bytes.
     Polled,
@@ -44,7 +43,6 @@ impl Outlet {
         let kind = match file_type {
             Ok(FileType::Socket) => Kind::Socket,
             Ok(FileType::RegularFile) => Kind::File,
-            #[cfg(target_os = "linux")]
             Ok(FileType::Fifo) => Kind::Pipe,
             _ => Kind::Polled,
         };
@@ -61,9 +59,8 @@ impl Outlet {
                     rustix::net::send(fd, bytes, flags)
                 })?)
             }
-            #[cfg(target_os = "linux")]
-            Kind::Pipe => match write_nowait(self.descriptor.as_fd(), bytes) {
-                Err(error) if lacks_nowait(&error) => {
+            Kind::Pipe => match nowait::write(self.as_fd(), bytes) {
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => {
                     self.kind = Kind::Polled;
                     self.write_polled(bytes)
                 }
@@ -91,30 +88,4 @@ impl AsFd for Outlet {
 
 fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     Ok(rustix::io::retry_on_intr(|| rustix::io::write(fd, bytes))?)
-}
-
-#[cfg(target_os = "linux")]
-fn write_nowait(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
-    use rustix::io::ReadWriteFlags;
-    /// pwritev2(2): the file's own position, which for a pipe means none.
-    const CURRENT_POSITION: u64 = u64::MAX;
-    let piece = [io::IoSlice::new(bytes)];
-    Ok(rustix::io::retry_on_intr(|| {
-        rustix::io::pwritev2(fd, &piece, CURRENT_POSITION, ReadWriteFlags::NOWAIT)
-    })?)
-}
-
-/// EOPNOTSUPP: this kind of file does not know the flag. ENOSYS, EINVAL: the kernel knows the call or flag not at all.
-/// EPERM: a sandbox forbids the call.
-#[cfg(target_os = "linux")]
-fn lacks_nowait(error: &io::Error) -> bool {
-    matches!(
-        rustix::io::Errno::from_io_error(error),
-        Some(
-            rustix::io::Errno::OPNOTSUPP
-                | rustix::io::Errno::NOSYS
-                | rustix::io::Errno::INVAL
-                | rustix::io::Errno::PERM
-        )
-    )
 }

@@ -14,12 +14,21 @@ pub(crate) fn wait(descriptors: &mut [PollFd<'_>]) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether a read would find bytes at once, the end, or an error.
+pub(crate) fn is_readable(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    is_ready(fd, PollFlags::IN)
+}
+
 /// Whether a write would find room at once, or a broken reader.
 pub(crate) fn is_writable(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    is_ready(fd, PollFlags::OUT)
+}
+
+fn is_ready(fd: BorrowedFd<'_>, flags: PollFlags) -> io::Result<bool> {
     let now = Timespec {
         tv_sec: 0,
         tv_nsec: 0,
     };
-    let mut entry = [PollFd::from_borrowed_fd(fd, PollFlags::OUT)];
+    let mut entry = [PollFd::from_borrowed_fd(fd, flags)];
     Ok(rustix::io::retry_on_intr(|| rustix::event::poll(&mut entry, Some(&now)))? > 0)
 }

@@ -2,15 +2,12 @@
 
 use std::io;
 
-use crate::stats::Wait;
-use crate::sys::pipe::read;
-
-use super::flow::{Flow, Stop, would_wait};
+use super::flow::{Flow, Stop};
 
 /// Passes the stream on to its end.
 pub(super) fn run(flow: &mut Flow, buffer: &mut [u8]) -> Result<(), Stop> {
     loop {
-        let count = read_some(flow, buffer)?;
+        let count = flow.receive(buffer)?;
         if count == 0 {
             return Ok(());
         }
@@ -26,7 +23,7 @@ pub(super) fn run(flow: &mut Flow, buffer: &mut [u8]) -> Result<(), Stop> {
 pub(super) fn pass_seen(flow: &mut Flow, mut count: usize, buffer: &mut [u8]) -> Result<(), Stop> {
     while count > 0 {
         let piece = count.min(buffer.len());
-        let bytes = read_some(flow, &mut buffer[..piece])?;
+        let bytes = flow.receive(&mut buffer[..piece])?;
         if bytes == 0 {
             return Err(Stop::Input(io::ErrorKind::UnexpectedEof.into()));
         }
@@ -34,15 +31,4 @@ pub(super) fn pass_seen(flow: &mut Flow, mut count: usize, buffer: &mut [u8]) ->
         count -= bytes;
     }
     Ok(())
-}
-
-/// Waits for input and reads it; 0 is its end.
-fn read_some(flow: &mut Flow, buffer: &mut [u8]) -> Result<usize, Stop> {
-    loop {
-        flow.wait(Wait::Writer)?;
-        match read(flow.input(), buffer) {
-            Err(error) if would_wait(&error) => {}
-            result => return result.map_err(Stop::Input),
-        }
-    }
 }

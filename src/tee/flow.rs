@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::stats::{Meter, Wait};
 use crate::sys::Descriptor;
+use crate::sys::inlet::Inlet;
 use crate::sys::outlet::Outlet;
 use crate::sys::wait::{PollFd, PollFlags, wait};
 
@@ -47,7 +48,7 @@ impl Sink {
 
 /// A stream on its way.
 pub(super) struct Flow {
-    input: Descriptor,
+    input: Inlet,
     output: Sink,
     watch: Watch,
     meter: Meter,
@@ -62,7 +63,7 @@ struct Found {
 impl Flow {
     pub(super) fn new(input: Descriptor, output: Sink, watch: Watch) -> Self {
         Self {
-            input,
+            input: Inlet::new(input),
             output,
             watch,
             meter: Meter::start(),
@@ -109,6 +110,16 @@ impl Flow {
             self.watch.see_index(piece);
         }
         Ok(())
+    }
+
+    /// Reads input as soon as there is some; 0 is its end.
+    pub(super) fn receive(&mut self, buffer: &mut [u8]) -> Result<usize, Stop> {
+        loop {
+            match self.input.read(buffer) {
+                Err(error) if would_wait(&error) => self.wait(Wait::Writer)?,
+                result => return result.map_err(Stop::Input),
+            }
+        }
     }
 
     /// Sends what the output takes at once, and returns how many bytes that was. A callback takes all.
