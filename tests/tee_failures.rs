@@ -4,9 +4,12 @@ mod tee_support;
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::Child;
 
-use amrelay::tee::{Index, IndexEnd, Method, Output, Way, run};
+use amrelay::tee::{Index, IndexEnd, Method, Output, Tee, Way, run};
 use rustix::process::Signal;
 
 use tee_support::sandbox::{Refusal, refusing};
@@ -49,15 +52,21 @@ fn a_socket_whose_peer_goes_ends_the_tee() {
     });
 }
 
+/// GNU tar behind a tee that has stalled: the tee, tar, and the readers of data and index, which have read nothing yet.
+fn stalled_tar(directory: &Path, method: Method) -> (Tee, Child, OwnedFd, OwnedFd) {
+    let (index_reader, index) = line_index();
+    let (tee, writer, reader) = start_between_pipes(index, method);
+    let child = start_tar(directory, writer);
+    wait_until_full(&reader);
+    (tee, child, reader, index_reader)
+}
+
 #[test]
 fn gnu_tar_dies_of_a_broken_output() {
     let directory = tempfile::tempdir().unwrap();
     make_tree(directory.path());
     both_ways(|method| {
-        let (index_reader, index) = line_index();
-        let (mut tee, writer, reader) = start_between_pipes(index, method);
-        let mut child = start_tar(directory.path(), writer);
-        wait_until_full(&reader);
+        let (mut tee, mut child, reader, index_reader) = stalled_tar(directory.path(), method);
         drop(reader);
         assert_broken_output(tee.wait());
         assert!(!child.wait().unwrap().success());
@@ -169,10 +178,7 @@ fn a_tar_killed_half_way_leaves_a_whole_prefix() {
     let directory = tempfile::tempdir().unwrap();
     make_tree(directory.path());
     both_ways(|method| {
-        let (index_reader, index) = line_index();
-        let (mut tee, writer, reader) = start_between_pipes(index, method);
-        let mut child = start_tar(directory.path(), writer);
-        wait_until_full(&reader);
+        let (mut tee, mut child, reader, index_reader) = stalled_tar(directory.path(), method);
         let id = rustix::process::Pid::from_child(&child);
         rustix::process::kill_process(id, Signal::KILL).unwrap();
         child.wait().unwrap();
