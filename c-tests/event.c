@@ -220,6 +220,7 @@ static void a_descriptor_may_be_closed_before_its_event_is_released(void)
     close(ends[1]);
     close(ends[0]);
     CHECK_CODE(amrelay_loop_turns(probe.loop, 1), 0);
+    CHECK(probe.fired == 0);
     CHECK_CODE(amrelay_event_release(probe.loop, probe.event), 0);
     amrelay_loop_free(probe.loop);
 }

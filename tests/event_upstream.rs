@@ -5,13 +5,13 @@ mod event_support;
 
 use std::cell::{Cell, RefCell};
 use std::io::{Read, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::{Command, Stdio};
 use std::rc::Rc;
 use std::time::Duration;
 
 use amrelay::event::{EventId, EventKind, EventLoop};
 use event_support::{add, create, new_loop};
-use std::os::fd::{AsRawFd, OwnedFd};
 
 const SECOND: Duration = Duration::from_millis(100);
 const BULK: usize = 1 << 20;

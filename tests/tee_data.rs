@@ -4,7 +4,7 @@ mod tee_support;
 
 use std::fs::File;
 use std::io::Write;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -318,13 +318,8 @@ fn lent_descriptors_stay_open() {
             .unwrap()
             .unwrap();
         // SAFETY: both stay open until the tee has ended.
-        let (lent_input, lent_output) = unsafe {
-            use std::os::fd::AsRawFd as _;
-            (
-                Descriptor::lend(input.as_raw_fd()),
-                Descriptor::lend(output.as_raw_fd()),
-            )
-        };
+        let [lent_input, lent_output] =
+            unsafe { [&input, &output].map(|fd| Descriptor::lend(fd.as_raw_fd())) };
         let report = run(Config {
             input: lent_input,
             output: Output::Descriptor(lent_output),

@@ -13,7 +13,7 @@ use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use amrelay::event::EventLoop;
+use amrelay::event::{EventKind, EventLoop};
 use amrelay::relay::frame::{Decoder, Part};
 use amrelay::relay::{Link, LinkKind, LinkOptions, Stream, StreamOptions};
 use amrelay::sys::Descriptor;
@@ -261,7 +261,6 @@ pub(crate) fn start(link: &Link, fd: OwnedFd, handle: u32, bulk: bool, codes: &C
 
 /// Turns the loop until `done`. Fails if the loop has nothing left to wait for.
 pub(crate) fn turn_until(event_loop: &EventLoop, done: impl Fn() -> bool) {
-    use amrelay::event::EventKind;
     // Keeps the loop from waiting for ever when `done` depends on another thread.
     let tick = event_loop.create(EventKind::Timer(Duration::from_millis(10)), Rc::new(|| {}));
     event_loop.activate(tick).unwrap();
