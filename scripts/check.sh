@@ -23,19 +23,29 @@ backups() {
     fi
 }
 
-# short_backup SETTING...: its output is kept, and shown if it fails.
-short_backup() {
-    local difference="$*" log
-    log=$build/logs/check-$AMRELAY-${difference// /-}.log
-    if env BUILT=yes FILES=300 MEGABYTES=8 "$@" scripts/backup.sh >"$log" 2>&1; then
-        say "Backup with $difference: $(grep -c '^  ' "$log") checks passed"
+# kept LOG NAME COMMAND...: its output is kept, and shown if it fails.
+kept() {
+    local log=$build/logs/check-$1.log name=$2
+    shift 2
+    if "$@" >"$log" 2>&1; then
+        say "$name: $(grep -c '^  ' "$log") checks passed"
     else
         cat "$log"
-        say "Backup with $difference FAILED"
+        say "$name FAILED"
         return 1
     fi
 }
-export -f short_backup say
+
+# short_backup SETTING...
+short_backup() {
+    local difference="$*"
+    kept "$AMRELAY-${difference// /-}" "Backup with $difference" env BUILT=yes FILES=300 MEGABYTES=8 "$@" scripts/backup.sh
+}
+
+unconnected_dump() {
+    kept "unconnected-$1" "Dump over $1 that nobody connects to" env BUILT=yes AUTH="$1" scripts/stalls.sh --unconnected
+}
+export -f kept short_backup unconnected_dump say
 export build
 
 # Each runs in a sandbox of its own, so that several can run at once.
@@ -44,6 +54,13 @@ short_backups() {
     # The variables belong to the shells that xargs starts.
     # shellcheck disable=SC2016
     backups | xargs -P "$(nproc)" -L 1 bash -c 'short_backup "$@"' short_backup
+}
+
+# Amanda waits half a minute for the connections, over both kinds at once.
+unconnected_dumps() {
+    # The variable belongs to the shells that xargs starts.
+    # shellcheck disable=SC2016
+    printf '%s\n' bsd bsdudp | xargs -P 2 -L 1 bash -c 'unconnected_dump "$@"' unconnected_dump
 }
 
 # Amanda's own tests of the code that the patches touch; event-test runs over GLib's loop and over libamrelay's.
@@ -73,4 +90,5 @@ step "Patched Amanda --without-amrelay" without_the_library
 step "Faults" env BUILT=yes scripts/faults.sh
 step "Stalls" env BUILT=yes AUTH=bsd scripts/stalls.sh
 step "Stalls within connections of several streams" env BUILT=yes AUTH=bsdudp scripts/stalls.sh
+step "Dumps that nobody connects to" unconnected_dumps
 say "All checks passed"

@@ -3,6 +3,10 @@
 # dumper of one is stopped (SIGSTOP). The other two must be completed while it stands still; then it goes on, must be completed
 # too, and the index, the checksums and a restore of all three must be right.
 #
+# stalls.sh --unconnected: a dump is asked for by one who learns the ports and does not connect to them. While amandad waits for
+# him, a dump that was begun before must be completed, another one begun and completed, both right. When its time is over,
+# amandad must end the dump that nobody wants, and leave nothing.
+#
 # stalls.sh --bench: both Amandas in turn. One figure a line: group, case, variant, metric and value, separated by tabs.
 #   - the speed of two dumps beside a third that is stopped for STALL seconds, and of the same two alone;
 #   - amandad's memory, processor time and wake-ups over ten seconds while all of its dumps are stopped.
@@ -10,7 +14,8 @@
 #
 # Variables, beside those of lib/common.sh:
 #   AUTH   bsd (default): each stream has a connection of its own; bsdudp: the streams of one dump share one. Upstream's
-#          amandad fails the check with bsdudp: it stands still as a whole. The bench takes both, a quick one bsd only.
+#          amandad fails the check with bsdudp: it stands still as a whole, as it does with both when nobody connects. The bench
+#          takes both, a quick one bsd only.
 #   LIMIT  seconds after which something counts as hanging (default 120)
 #   DUMPS  how many dumps of four streams are stopped at once (default 8). Where upstream's amandad comes to have about 150
 #          open descriptors, which is between 9 and 10 dumps, it may fail to start sendbackup; that measurement fails then.
@@ -48,9 +53,10 @@ if [ "${1-}" != --inside ]; then
     handed_on+=(AUTH LIMIT STALL MEGABYTES)
     case ${1-} in
         --bench) bench ;;
-        '')
+        '' | --unconnected)
+            action=${1-check}
             build_for_backup openbsd-inetd
-            in_sandbox check
+            in_sandbox "${action#--}"
             ;;
         *) die "there is no '$1'" ;;
     esac
@@ -64,8 +70,9 @@ run=$build/run/$variant-stalls-$AUTH-$1
 data=$run/data
 failures=0
 # Set by the part that chooses the server; used by others.
+# shellcheck disable=SC2034 # server_config is used by the parts alone
 server_config='' server_state=''
-for part in server config kerberos network data dump verify restore client stall; do
+for part in server config kerberos network data dump verify restore client stall unconnected; do
     # shellcheck source=/dev/null
     . "$repository/scripts/lib/$part.sh"
 done
@@ -75,6 +82,19 @@ restore() {
     mkdir -p "$run/restored/$1"
     extract "$run/images/$1.0" "$run/restored/$1"
     compare_trees "$1" "$run/logs/tree-$1" "$run/restored/$1"
+}
+
+# verify_dumps NAME...
+verify_dumps() {
+    local name
+    keep_log 0
+    say "Verifying"
+    for name; do
+        fetch_image "$name" 0
+        verify_index "$name" 0
+        verify_checksums "$name" 0
+        restore "$name"
+    done
 }
 
 check() {
@@ -96,14 +116,31 @@ check() {
     expect_standing one
     continue_dumpers one
     end_dumps
-    keep_log 0
-    say "Verifying"
+    verify_dumps "${names[@]}"
+}
+
+unconnected() {
+    local name names=(one two)
+    make_big "$data/one" 16
+    make_many "$data/two" 500
     for name in "${names[@]}"; do
-        fetch_image "$name" 0
-        verify_index "$name" 0
-        verify_checksums "$name" 0
-        restore "$name"
+        describe_tree "$data/$name" >"$run/logs/tree-$name"
+        add_disk "$name" "$data/$name"
     done
+    # More than the pipes of a dump that nobody reads can hold.
+    make_big "$data/unwanted" 16
+    say "A dump that nobody connects to, beside two that follow each other"
+    dumps_at_once 1
+    begin_dumps 1000000 1
+    expect_one_amandad 1
+    ask_for_unwanted_dump
+    refuse_port_20
+    open_gate
+    expect_done "${names[@]}"
+    expect_waiting "${#names[@]}"
+    end_dumps
+    expect_given_up
+    verify_dumps "${names[@]}"
 }
 
 # figure CASE METRIC VALUE
@@ -171,7 +208,7 @@ idle() {
         names+=("same$number")
         add_disk "same$number" "$data/same"
     done
-    sed -i -e "s/^inparallel .*/inparallel $count/" -e "s/^    maxdumps .*/    maxdumps $count/" "$server_config/amanda.conf"
+    dumps_at_once "$count"
     begin_dumps 0 "$count"
     expect_one_amandad "$count"
     stop_dumpers "${names[@]}"
@@ -195,14 +232,18 @@ action=$1
 shift
 # Standard output is the figures'; a check has none.
 exec {figures}>&1
-[ "$action" = check ] || exec >&2
+case $action in check | unconnected) ;; *) exec >&2 ;; esac
 prepare_run
 replace_tar "$repository/scripts/lib/gated-tar"
 trap 'stop_network' EXIT
 start_network
 "$action" "$@"
 stop_network
-verify_debug_files
+# A dump that is given up tells of errors.
+[ "$action" = unconnected ] || verify_debug_files
 verify_nothing_left
 [ "$failures" -eq 0 ] || die "$failures checks failed; see ${run#"$repository"/}"
-[ "$action" != check ] || say "A stopped dumper holds back its own dump alone"
+case $action in
+    check) say "A stopped dumper holds back its own dump alone" ;;
+    unconnected) say "Who does not connect holds back his own dump alone" ;;
+esac

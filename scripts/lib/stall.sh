@@ -22,6 +22,11 @@ begin_dumps() {
     wait_until at_gate "$count" || die "the dumps did not start; see ${run#"$repository"/}"
 }
 
+# dumps_at_once COUNT
+dumps_at_once() {
+    sed -i -e "s/^inparallel .*/inparallel $1/" -e "s/^    maxdumps .*/    maxdumps $1/" "$server_config/amanda.conf"
+}
+
 at_gate() { [ "$(find $gate/tars -type f | wc -l)" -eq "$1" ]; }
 open_gate() { touch $gate/open; }
 
@@ -113,7 +118,7 @@ accepted() {
 }
 
 # expect_one_amandad COUNT: one process serves COUNT dumps, and has all their connections: a dump can be at the gate before that, and
-# for a dumper that was stopped before it connects, amandad would wait, and for nothing else (stream_accept).
+# a dumper that was stopped before it connects is given up after half a minute (until then upstream's amandad does nothing else).
 expect_one_amandad() {
     local found
     found=$(dumping_amandad)
