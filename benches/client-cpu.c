@@ -1,10 +1,12 @@
-/* client-cpu FILE PROGRAM ARGUMENT0...: runs PROGRAM (with ARGUMENT0 as its name) and appends to FILE the processor time, user and
- * system, in seconds, of it and of everything it started.
+/*
+ * client-cpu FILE PROGRAM ARGUMENT0...: runs PROGRAM (with ARGUMENT0 as its name) and appends to FILE the processor
+ * time, user and system, in seconds, of it and of everything it started.
  *
- * An inetd starts this in place of amandad. Amanda's processes outlive each other: sendbackup does not wait for its index, amandad
- * not always for sendbackup. As their "child sub-reaper" (PR_SET_CHILD_SUBREAPER, prctl(2)) this program inherits all whose parent has
- * ended, and so ends after the last of them. FILE is locked, shared, until its line is written: who gets the lock alone knows that
- * no client is running. */
+ * An inetd starts this in place of amandad. Amanda's processes outlive each other: sendbackup does not wait for its
+ * index, amandad not always for sendbackup. As their "child sub-reaper" (PR_SET_CHILD_SUBREAPER, prctl(2)) this program
+ * inherits all whose parent has ended, and so ends after the last of them. FILE is locked, shared, until its line is
+ * written: who gets the lock alone knows that no client is running.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

@@ -1,13 +1,15 @@
-/* floor [--alone] COMMAND...: a backup client's work in a bare chain. Prints the processor time, user and system, and the elapsed
- * time, in seconds, and the number of bytes in the stream.
+/*
+ * floor [--alone] COMMAND...: a backup client's work in a bare chain. Prints the processor time, user and system, and
+ * the elapsed time, in seconds, and the number of bytes in the stream.
  *
- * COMMAND (tar) writes to a pipe. What a client must do with its stream is done by two processes, as in Amanda, with as few
- * instructions as the kernel allows: the first (sendbackup) duplicates the stream with tee(2), reads the copy for its CRC-32C
- * and splices the original on into a second pipe; the other (amandad) splices from there in frames to a TCP connection on the
- * loopback interface. There is no index, no message, no event loop, no limit and no care for errors of the peer.
- * Counted are these two and COMMAND; not counted is the process that reads from the connection.
+ * COMMAND (tar) writes to a pipe. What a client must do with its stream is done by two processes, as in Amanda, with as
+ * few instructions as the kernel allows: the first (sendbackup) duplicates the stream with tee(2), reads the copy for
+ * its CRC-32C and splices the original on into a second pipe; the other (amandad) splices from there in frames to a TCP
+ * connection on the loopback interface. There is no index, no message, no event loop, no limit and no care for errors
+ * of the peer. Counted are these two and COMMAND; not counted is the process that reads from the connection.
  *
- * --alone: nothing but COMMAND is counted, and its output is dropped by splicing it to /dev/null. */
+ * --alone: nothing but COMMAND is counted, and its output is dropped by splicing it to /dev/null.
+ */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -109,7 +111,8 @@ static void send_frames(int input, int connection)
         header[1] = htonl(1);
         check(send(connection, header, sizeof header, MSG_MORE | MSG_NOSIGNAL), "send");
         while (available > 0)
-            available -= (int)check(splice(input, NULL, connection, NULL, (size_t)available, SPLICE_F_MOVE), "splice to the connection");
+            available -= (int)check(splice(input, NULL, connection, NULL, (size_t)available, SPLICE_F_MOVE),
+                                    "splice to the connection");
     }
 }
 

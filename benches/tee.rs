@@ -1,19 +1,19 @@
 //! Throughput and processor time of a tee between two pipes, beside upstream's arrangement.
 //!
-//! `cargo bench --bench tee` prints, for each round and tab-separated, wall-clock speed and the processor time per GiB of
-//! what stands between writer and reader; these two are the same for all and not counted. The stream is a tar archive of
-//! 64 KiB files, written in tar's records as fast as the pipe takes them. The smaller pipes keep their sizes: the system
-//! refuses to enlarge them, as it does once a user has used up his share of pipe memory; "auto" then copies. "upstream" is
-//! what Amanda 3.5.4 does in client-src/sendbackup.c: the process of `start_index` copies every byte into
-//! `tar -tf - | sed` and into a pipe, and `handle_crc_thread` copies from there to the output. "read+write" only copies, and
-//! with "nothing" the reader has the writer's pipe: no arrangement is faster than that.
+//! `cargo bench --bench tee` prints, for each round and tab-separated, wall-clock speed and the processor time per GiB
+//! of what stands between writer and reader; these two are the same for all and not counted. The stream is a tar
+//! archive of 64 KiB files, written in tar's records as fast as the pipe takes them. The smaller pipes keep their
+//! sizes: the system refuses to enlarge them, as it does once a user has used up his share of pipe memory; "auto" then
+//! copies. "upstream" is what Amanda 3.5.4 does in client-src/sendbackup.c: the process of `start_index` copies every
+//! byte into `tar -tf - | sed` and into a pipe, and `handle_crc_thread` copies from there to the output. "read+write"
+//! only copies, and with "nothing" the reader has the writer's pipe: no arrangement is faster than that.
 //!
 //! `AMRELAY_BENCH_ROUNDS` is the number of rounds; `AMRELAY_BENCH_QUICK=yes` measures with a quarter of the data.
 #![allow(clippy::print_stdout, reason = "a measurement prints its result")]
 #![allow(clippy::cast_precision_loss, reason = "speeds need no exactness")]
 
 #[path = "../tests/tee_support/sandbox.rs"]
-#[allow(dead_code, unreachable_pub, reason = "shared with the tests")]
+#[allow(dead_code, reason = "shared with the tests")]
 mod sandbox;
 
 use std::fs::File;

@@ -50,15 +50,21 @@ struct test_case {
 
 #define CASE(function) { #function, function }
 
-static inline int open_descriptors(void)
+/* How many entries a directory has, `.` and `..` among them. */
+static inline int entries_of(const char *path)
 {
-    DIR *directory = opendir("/proc/self/fd");
+    DIR *directory = opendir(path);
     int count = 0;
     CHECK(directory != NULL);
     while (readdir(directory) != NULL)
         count++;
     closedir(directory);
     return count;
+}
+
+static inline int open_descriptors(void)
+{
+    return entries_of("/proc/self/fd");
 }
 
 static inline int run_cases(const struct test_case *cases, size_t count)
@@ -80,6 +86,14 @@ static inline int run_cases(const struct test_case *cases, size_t count)
 }
 
 #define RUN(cases) run_cases((cases), sizeof(cases) / sizeof((cases)[0]))
+
+static inline amrelay_loop *new_loop(void)
+{
+    amrelay_loop *loop = NULL;
+    CHECK_CODE(amrelay_loop_new(&loop), 0);
+    CHECK(loop != NULL);
+    return loop;
+}
 
 /* Runs a function in a thread of its own, to its end. */
 static inline void in_another_thread(void *(*function)(void *), void *arg)

@@ -11,14 +11,6 @@ struct probe {
     int fd;
 };
 
-static amrelay_loop *new_loop(void)
-{
-    amrelay_loop *loop = NULL;
-    CHECK_CODE(amrelay_loop_new(&loop), 0);
-    CHECK(loop != NULL);
-    return loop;
-}
-
 static amrelay_event add(amrelay_loop *loop, uint32_t kind, int64_t id, amrelay_event_fn fn, void *arg)
 {
     amrelay_event event = 0;
@@ -228,6 +220,7 @@ static void a_descriptor_may_be_closed_before_its_event_is_released(void)
     close(ends[1]);
     close(ends[0]);
     CHECK_CODE(amrelay_loop_turns(probe.loop, 1), 0);
+    CHECK(probe.fired == 0);
     CHECK_CODE(amrelay_event_release(probe.loop, probe.event), 0);
     amrelay_loop_free(probe.loop);
 }

@@ -7,7 +7,8 @@
 #include <arpa/inet.h>
 #include <sys/socket.h>
 
-#define HEADER_SIZE 8
+/* The largest payload of a frame that Amanda's receivers take (NETWORK_BLOCK_BYTES of tcpm_recv_token, 128 times). */
+enum { LARGEST_PAYLOAD = 128 * 32768 };
 
 /* What the callbacks of a handle were told. */
 struct told {
@@ -37,17 +38,38 @@ static inline void told_tap(void *arg, const void *buf, size_t len)
     told->tapped += len;
 }
 
-static inline amrelay_loop *new_loop(void)
-{
-    amrelay_loop *loop = NULL;
-    CHECK_CODE(amrelay_loop_new(&loop), 0);
-    return loop;
-}
-
 /* A connection: [0] is the library's side, [1] the peer's. */
 static inline void connect_pair(int ends[2])
 {
     CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+}
+
+/* Closes a descriptor, unless the test or the library has done so: then it is -1. */
+static inline void close_end(int *fd)
+{
+    if (*fd != -1)
+        close(*fd);
+    *fd = -1;
+}
+
+static inline amrelay_link_options link_options(uint32_t kind, int fd, struct told *told)
+{
+    amrelay_link_options options = {0};
+    options.size = sizeof options;
+    options.kind = kind;
+    options.fd = fd;
+    options.on_error = told_end;
+    options.on_closed = told_closed;
+    options.arg = told;
+    return options;
+}
+
+static inline amrelay_link *new_link(amrelay_loop *loop, uint32_t kind, int fd, struct told *told)
+{
+    amrelay_link_options options = link_options(kind, fd, told);
+    amrelay_link *link = NULL;
+    CHECK_CODE(amrelay_link_new(loop, &options, &link), 0);
+    return link;
 }
 
 static inline void read_exactly(int fd, void *buffer, size_t length)

@@ -12,17 +12,11 @@ struct setting {
 
 static void set_up(struct setting *setting, uint32_t kind)
 {
-    amrelay_link_options options = {0};
     memset(setting, 0, sizeof *setting);
     setting->loop = new_loop();
     connect_pair(setting->connection);
     CHECK(pipe(setting->source) == 0);
-    options.size = sizeof options;
-    options.kind = kind;
-    options.fd = setting->connection[0];
-    options.on_error = told_end;
-    options.arg = &setting->link_told;
-    CHECK_CODE(amrelay_link_new(setting->loop, &options, &setting->link), 0);
+    setting->link = new_link(setting->loop, kind, setting->connection[0], &setting->link_told);
 }
 
 static void tear_down(struct setting *setting)
@@ -137,7 +131,7 @@ static void *write_32_megabytes(void *arg)
 
 static void *read_frames_to_the_end(void *arg)
 {
-    static char payload[128 * 32768];
+    static char payload[LARGEST_PAYLOAD];
     int fd = *(int *)arg;
     uint32_t handle, length;
     uint64_t total = 0;

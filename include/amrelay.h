@@ -847,8 +847,9 @@ int amrelay_loop_quit(struct amrelay_loop *loop);
  *
  * NULL: `loop`, `options` and `out` NULL are refused, `options->write` NULL only on a callback link.
  *
- * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if the kind is not one of `AMRELAY_LINK_`, or `fd`
- * is negative; `AMRELAY_E_LIMIT` if `frame_size` is too large; -EBADF if `fd` is not open; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
+ * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if the kind is not one of `AMRELAY_LINK_`, or
+ * `fd` is negative; `AMRELAY_E_LIMIT` if `frame_size` is too large; -EBADF if `fd` is not open; `AMRELAY_E_THREAD`,
+ * `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
  *
  * Threads: the loop's thread, in callbacks too.
  */

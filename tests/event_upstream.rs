@@ -1,17 +1,17 @@
-//! The cases of Amanda's own `common-src/event-test.c`, against the loop's Rust interface. (The program itself, unchanged,
-//! runs against the loop in a patched Amanda.) Its seconds are tenths here.
+//! The cases of Amanda's own `common-src/event-test.c`, against the loop's Rust interface. (The program itself,
+//! unchanged, runs against the loop in a patched Amanda.) Its seconds are tenths here.
 
 mod event_support;
 
 use std::cell::{Cell, RefCell};
 use std::io::{Read, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::{Command, Stdio};
 use std::rc::Rc;
 use std::time::Duration;
 
 use amrelay::event::{EventId, EventKind, EventLoop};
 use event_support::{add, create, new_loop};
-use std::os::fd::{AsRawFd, OwnedFd};
 
 const SECOND: Duration = Duration::from_millis(100);
 const BULK: usize = 1 << 20;

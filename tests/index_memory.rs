@@ -1,39 +1,11 @@
 //! The memory of an index is bounded, and headers cost no allocation each.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering};
-
+mod allocation_support;
 mod index_support;
 
+use allocation_support::{calls, peak_of};
 use amrelay::index::{MAX_NAME, Outcome, TarIndex};
 use index_support::{Header, Magic, probes};
-
-/// Counts what is allocated; one test only lives in this program, so that it alone is counted.
-struct Counting;
-
-static USED: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-static CALLS: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: both calls are passed on unchanged to the system's allocator, which keeps the contract.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let used = USED.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        PEAK.fetch_max(used, Ordering::Relaxed);
-        CALLS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        USED.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract of `dealloc`, and `place` came from System.
-        unsafe { System.dealloc(place, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Feeds an extended header whose records have texts of the greatest length, piece by piece.
 fn feed_texts(parser: &mut TarIndex, flag: u8, keys: &[&str]) {
@@ -61,42 +33,35 @@ fn feed(parser: &mut TarIndex, byte: u8, mut count: usize) {
     }
 }
 
+/// Feeds all that makes the parser keep a name, each of the greatest length.
+fn feed_names(parser: &mut TarIndex) {
+    let global = ["path", "GNU.sparse.name", "GNU.volume.label", "path"];
+    feed_texts(parser, b'g', &global);
+    let extended = ["path", "GNU.volume.label", "GNU.sparse.name", "path"];
+    feed_texts(parser, b'x', &extended);
+    let long = Header::new(Magic::Gnu, b'L', b"", MAX_NAME as u64);
+    parser.push(&long.seal(), &mut |_| {});
+    feed(parser, b'n', MAX_NAME);
+    let member = Header::new(Magic::Ustar, b'0', b"m", 0);
+    parser.push(&member.seal(), &mut |_| {});
+    feed_texts(parser, b'g', &[]);
+}
+
 #[test]
 fn memory_is_bounded_whatever_the_names() {
-    let start = USED.load(Ordering::Relaxed);
-    PEAK.store(start, Ordering::Relaxed);
-    let mut parser = TarIndex::new();
-    for _ in 0..3 {
-        feed_texts(
-            &mut parser,
-            b'g',
-            &["path", "GNU.sparse.name", "GNU.volume.label", "path"],
-        );
-        feed_texts(
-            &mut parser,
-            b'x',
-            &["path", "GNU.volume.label", "GNU.sparse.name", "path"],
-        );
-        parser.push(
-            &Header::new(Magic::Gnu, b'L', b"", MAX_NAME as u64).seal(),
-            &mut |_| {},
-        );
-        feed(&mut parser, b'n', MAX_NAME);
-        parser.push(
-            &Header::new(Magic::Ustar, b'0', b"m", 0).seal(),
-            &mut |_| {},
-        );
-        feed_texts(&mut parser, b'g', &[]);
-    }
-    assert_eq!(parser.finish(), Outcome::Complete { end_mark: false });
+    let (mut parser, peak) = peak_of(|| {
+        let mut parser = TarIndex::new();
+        (0..3).for_each(|_| feed_names(&mut parser));
+        assert_eq!(parser.finish(), Outcome::Complete { end_mark: false });
+        parser
+    });
     assert!(parser.entries() >= 3);
-    let peak = PEAK.load(Ordering::Relaxed) - start;
     assert!(peak > 6 * MAX_NAME, "the names were not held: {peak}");
     assert!(peak + size_of::<TarIndex>() < 2 << 20, "{peak}");
 
     let headers = probes(100);
     parser.push(&headers, &mut |_| {});
-    let calls = CALLS.load(Ordering::Relaxed);
+    let before = calls();
     parser.push(&headers, &mut |_| {});
-    assert_eq!(CALLS.load(Ordering::Relaxed), calls);
+    assert_eq!(calls(), before);
 }

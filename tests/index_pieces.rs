@@ -3,8 +3,7 @@
 
 mod index_support;
 
-use index_support::{Dice, Listing, list_in_pieces, member, random_archive};
-use index_support::{Magic, record};
+use index_support::{Dice, Listing, Magic, list_in_pieces, member, random_archive, record};
 use proptest::prelude::*;
 
 /// An archive from the generator, perhaps damaged at a few places and cut off.

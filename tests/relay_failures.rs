@@ -12,10 +12,8 @@ use std::rc::Rc;
 use amrelay::event::{EventKind, EventLoop};
 use amrelay::relay::{Error, Link, LinkKind, LinkOptions, Sink, SinkOptions, Stream};
 use amrelay::sys::Descriptor;
+use relay_support::outbound::ONE_FRAME;
 use relay_support::*;
-
-/// The most a link may hold: one copied frame of a bulk stream, and its header.
-const ONE_FRAME: usize = 256 * 1024 + 8;
 
 /// Connections that take less than the sources of these tests hold.
 const SMALL_WIRES: [Wire; 3] = [Wire::SocketPair, Wire::Pipe(65536), Wire::Pipe(4096)];
@@ -176,7 +174,7 @@ fn a_writer_that_goes_in_the_middle_ends_its_stream_after_its_bytes() {
     }
 }
 
-/// Stops a stream while a frame of it is under way, by `stop`, and says what arrived in the end.
+/// Stops a stream while a frame of it is under way, by closing the link or by dropping the stream alone. What arrived.
 fn stop_in_mid_frame(wire: Wire, close_link: bool) -> Vec<Frame> {
     let event_loop = EventLoop::new().unwrap();
     let (writing, reading) = connection(wire);
@@ -222,7 +220,7 @@ fn a_stream_stopped_in_the_middle_of_a_frame_leaves_it_whole() {
             let frames = stop_in_mid_frame(wire, close_link);
             let (last, frames) = frames.split_last().unwrap();
             assert_eq!(*last, (7, b"last words".to_vec()));
-            let bytes: Vec<u8> = frames.iter().flat_map(|frame| frame.1.clone()).collect();
+            let bytes = payloads(frames);
             assert!(
                 !bytes.is_empty() && bytes.len() < 1 << 20,
                 "{} bytes",

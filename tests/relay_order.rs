@@ -1,5 +1,5 @@
-//! The order of what is sent: control frames never inside another frame, messages never behind a queue of data, a tap only
-//! after its bytes.
+//! The order of what is sent: control frames never inside another frame, messages never behind a queue of data, a tap
+//! only after its bytes.
 
 mod relay_support;
 
@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use amrelay::event::EventLoop;
 use amrelay::relay::frame::MAX_FRAME;
-use amrelay::relay::{Error, Link, LinkKind, Stream};
+use amrelay::relay::{Error, Link, LinkKind, Stream, TapCallback};
 use relay_support::*;
 
 const MESSAGES: u32 = 1;
@@ -165,51 +165,63 @@ fn streams_that_always_have_more_get_equal_shares() {
     assert!(*least > 0 && most - least <= 3 * 256 * 1024, "{sent:?}");
 }
 
-/// The dumper reads DATA only after the end of the header in MESG (amandad's `process_readnetfd`).
+/// The end of what amandad looks for in MESG (`process_readnetfd`): the dumper reads DATA only after it.
+const END: &[u8] = b"sendbackup: info end\n";
+
+/// The other side of a connection, at which a tap looks too.
+struct Peer {
+    reading: OwnedFd,
+    receiver: RefCell<Receiver>,
+}
+
+impl Peer {
+    /// All frames that have come so far.
+    fn frames(&self) -> Vec<Frame> {
+        let mut receiver = self.receiver.borrow_mut();
+        receiver.drain(&self.reading);
+        receiver.frames.clone()
+    }
+}
+
+/// A tap that does something at the end of the header, and checks each time that what it is shown is out.
+fn header_tap(peer: Rc<Peer>, at_end: impl Fn() + 'static) -> TapCallback {
+    let seen = RefCell::new(Vec::new());
+    Rc::new(move |bytes: &[u8]| {
+        seen.borrow_mut().extend_from_slice(bytes);
+        assert_eq!(
+            payloads(&peer.frames()),
+            *seen.borrow(),
+            "the bytes are out before the tap sees them"
+        );
+        if seen.borrow().ends_with(END) {
+            at_end();
+        }
+    })
+}
+
 #[test]
 fn data_started_by_a_tap_follows_the_message_it_waited_for() {
-    const END: &[u8] = b"sendbackup: info end\n";
     for wire in WIRES {
         let event_loop = EventLoop::new().unwrap();
         let (writing, reading) = connection(wire);
         let link = Rc::new(link(&event_loop, writing, LinkKind::Framed));
-        let receiver = Rc::new(RefCell::new(Receiver::default()));
-        let reading = Rc::new(reading);
+        let receiver = RefCell::default();
+        let peer = Rc::new(Peer { reading, receiver });
         let codes = Codes::default();
-        let started = Rc::new(RefCell::new(None));
         let bytes = data(2, 300_000);
-        let data_source = RefCell::new(Some(filled_pipe(1 << 20, &bytes)));
+        let started: Rc<RefCell<Option<Stream>>> = Rc::default();
+        let start_data = {
+            let source = RefCell::new(Some(filled_pipe(1 << 20, &bytes)));
+            let (link, started) = (Rc::downgrade(&link), Rc::clone(&started));
+            let codes = codes.clone();
+            move || {
+                let (link, source) = (link.upgrade().unwrap(), source.take().unwrap());
+                *started.borrow_mut() = Some(start(&link, source, 2, true, &codes));
+            }
+        };
         let (source, message_writer) = pipe(65536);
         let mut options = stream_options(source, MESSAGES, false, &codes);
-        let seen = Rc::new(RefCell::new(Vec::new()));
-        options.tap = Some({
-            let (link, receiver, reading) = (
-                Rc::downgrade(&link),
-                Rc::clone(&receiver),
-                Rc::clone(&reading),
-            );
-            let (seen, started, codes) = (Rc::clone(&seen), Rc::clone(&started), codes.clone());
-            Rc::new(move |bytes: &[u8]| {
-                seen.borrow_mut().extend_from_slice(bytes);
-                receiver.borrow_mut().drain(&*reading);
-                let arrived: Vec<u8> = receiver
-                    .borrow()
-                    .frames
-                    .iter()
-                    .flat_map(|frame| frame.1.clone())
-                    .collect();
-                assert_eq!(
-                    arrived,
-                    *seen.borrow(),
-                    "the bytes are out before the tap sees them"
-                );
-                if seen.borrow().ends_with(END) {
-                    let link = link.upgrade().unwrap();
-                    let source = data_source.borrow_mut().take().unwrap();
-                    *started.borrow_mut() = Some(start(&link, source, 2, true, &codes));
-                }
-            })
-        });
+        options.tap = Some(header_tap(Rc::clone(&peer), start_data));
         let messages = link.start(options).unwrap();
         let mut message_writer = File::from(message_writer);
         message_writer
@@ -221,16 +233,11 @@ fn data_started_by_a_tap_follows_the_message_it_waited_for() {
         drop(message_writer);
         while codes.get().len() < 2 {
             event_loop.turns(true).unwrap();
-            receiver.borrow_mut().drain(&*reading);
+            peer.frames();
         }
-        receiver.borrow_mut().drain(&*reading);
-        let frames = receiver.borrow().frames.clone();
+        let frames = peer.frames();
         let end = frames.iter().position(|frame| frame.0 == 2).unwrap();
-        let before: Vec<u8> = frames[..end]
-            .iter()
-            .flat_map(|frame| frame.1.clone())
-            .collect();
-        assert!(before.ends_with(END), "{wire:?}");
+        assert!(payloads(&frames[..end]).ends_with(END), "{wire:?}");
         assert!(ended_streams(&frames)[&2] == bytes);
         drop((messages, link));
     }

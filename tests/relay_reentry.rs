@@ -3,6 +3,7 @@
 mod relay_support;
 
 use std::cell::RefCell;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use amrelay::event::EventLoop;
@@ -47,7 +48,6 @@ struct World {
     link: RefCell<Option<Link>>,
     streams: RefCell<Vec<Stream>>,
     deed: RefCell<Option<(Place, Deed)>>,
-    output: RefCell<Vec<u8>>,
     ends: Codes,
     closed: Count,
     errors: Codes,
@@ -60,7 +60,6 @@ impl World {
             link: RefCell::default(),
             streams: RefCell::default(),
             deed: RefCell::new(Some(deed)),
-            output: RefCell::default(),
             ends: Codes::default(),
             closed: Count::default(),
             errors: Codes::default(),
@@ -116,8 +115,8 @@ impl World {
         self.link.borrow().as_ref().unwrap().start(options)
     }
 
-    fn run(self: &Rc<Self>, kind: LinkKind, wire: Wire) {
-        let (writing, reading) = connection(wire);
+    /// Makes the link over the connection and starts six streams.
+    fn begin(self: &Rc<Self>, kind: LinkKind, writing: OwnedFd) {
         let mut options = link_options(writing, kind);
         options.on_closed = Some(self.closed.callback());
         let (world, told) = (Rc::downgrade(self), self.errors.callback());
@@ -126,19 +125,32 @@ impl World {
             world.upgrade().unwrap().reach(Place::Error);
         }));
         *self.link.borrow_mut() = Some(Link::new(&self.event_loop, options).unwrap());
-        let error = matches!(*self.deed.borrow(), Some((Place::Error, _)));
-        let receiver = (!error).then(|| read_in_thread(reading, 1 << 16));
         for handle in 0..6 {
             let stream = self.start(handle).unwrap();
             self.streams.borrow_mut().push(stream);
         }
+    }
+
+    /// Turns the loop until all has been done that will be. The deed must have been.
+    fn finish(&self) {
         self.event_loop.turns(false).unwrap();
         assert!(self.deed.borrow().is_none(), "the place was reached");
+    }
+
+    /// What is left refers to this world.
+    fn end(&self) {
         drop(self.link.take());
-        if let Some(receiver) = receiver {
-            self.output.borrow_mut().extend(receiver.join().unwrap());
-        }
         self.streams.take();
+    }
+
+    /// Carries the streams over a connection that is read; what arrived.
+    fn run(self: &Rc<Self>, kind: LinkKind, wire: Wire) -> Vec<u8> {
+        let (writing, reading) = connection(wire);
+        let receiver = read_in_thread(reading, 1 << 16);
+        self.begin(kind, writing);
+        self.finish();
+        self.end();
+        receiver.join().unwrap()
     }
 }
 
@@ -150,7 +162,7 @@ fn check(world: &World, deed: Deed, output: &[u8]) {
     let mut ended = 0;
     for handle in (0..6).chain([50]) {
         let frames = receiver.frames.iter().filter(|frame| frame.0 == handle);
-        let bytes: Vec<u8> = frames.clone().flat_map(|frame| frame.1.clone()).collect();
+        let bytes = payloads(frames.clone());
         assert!(data(handle, 200_000).starts_with(&bytes), "stream {handle}");
         if frames.clone().any(|frame| frame.1.is_empty()) {
             assert_eq!(bytes.len(), 200_000, "stream {handle}");
@@ -179,8 +191,7 @@ fn taps_and_ends_may_do_anything() {
         for deed in DEEDS {
             for wire in WIRES {
                 let world = World::new((place, deed));
-                world.run(LinkKind::Framed, wire);
-                let output = world.output.take();
+                let output = world.run(LinkKind::Framed, wire);
                 check(&world, deed, &output);
             }
         }
@@ -221,24 +232,11 @@ fn write_and_seal_callbacks_may_do_anything() {
 fn a_failing_link_may_be_treated_as_the_host_likes() {
     for place in [Place::End, Place::Error] {
         for deed in DEEDS {
-            let world = World::new((Place::Error, Deed::Send));
-            *world.deed.borrow_mut() = Some((place, deed));
+            let world = World::new((place, deed));
             let (writing, reading) = connection(Wire::SocketPair);
             drop(reading);
-            let mut options = link_options(writing, LinkKind::Framed);
-            options.on_closed = Some(world.closed.callback());
-            let (held, told) = (Rc::downgrade(&world), world.errors.callback());
-            options.on_error = Some(Rc::new(move |code| {
-                told(code);
-                held.upgrade().unwrap().reach(Place::Error);
-            }));
-            *world.link.borrow_mut() = Some(Link::new(&world.event_loop, options).unwrap());
-            for handle in 0..6 {
-                let stream = world.start(handle).unwrap();
-                world.streams.borrow_mut().push(stream);
-            }
-            world.event_loop.turns(false).unwrap();
-            assert!(world.deed.borrow().is_none());
+            world.begin(LinkKind::Framed, writing);
+            world.finish();
             assert!(world.errors.get().len() <= 1);
             let ends = world.ends.get();
             assert!(ends.iter().all(|code| *code == -libc::EPIPE), "{ends:?}");
@@ -247,8 +245,7 @@ fn a_failing_link_may_be_treated_as_the_host_likes() {
                 (Place::End, Deed::StopStream) => assert_eq!(ends.len(), 5),
                 _ => assert_eq!(ends.len(), 6),
             }
-            drop(world.link.take());
-            world.streams.take();
+            world.end();
         }
     }
 }

@@ -1,5 +1,4 @@
 //! How large frames and pipes are: by themselves, and as the host wants them.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod relay_support;
 

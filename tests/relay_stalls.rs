@@ -1,5 +1,5 @@
-//! Peers that stop reading, or read a byte now and then, stall what they are sent and nothing else: each kind of stream,
-//! each sort of connection.
+//! Peers that stop reading, or read a byte now and then, stall what they are sent and nothing else: each kind of
+//! stream, each sort of connection.
 
 mod relay_support;
 
@@ -14,8 +14,8 @@ const SMALL_WIRES: [Wire; 4] = [
     Wire::Pipe(4096),
 ];
 
-/// One connection of a dump is read so many bytes at a time, one by one; whenever it was, everything else must arrive: the
-/// rest of its own dump first, then further dumps.
+/// One connection of a dump is read so many bytes at a time, one by one; whenever it was, everything else must arrive:
+/// the rest of its own dump first, then further dumps.
 fn hold_one(sharing: Sharing, wire: Wire, which: usize, bytes: usize) {
     let event_loop = EventLoop::new().unwrap();
     let mut others = start_dump(&event_loop, sharing, wire);
@@ -31,24 +31,24 @@ fn hold_one(sharing: Sharing, wire: Wire, which: usize, bytes: usize) {
     held.arrives(&event_loop, &before);
 }
 
-#[test]
-fn a_peer_that_stops_reading_stalls_its_raw_stream_alone() {
+/// Holds each stream of each sort of raw connection.
+fn hold_each_raw(bytes: usize) {
     let _watchdog = Watchdog::new();
     for wire in SMALL_WIRES {
         for which in 0..KINDS.len() {
-            hold_one(Sharing::Raw, wire, which, 0);
+            hold_one(Sharing::Raw, wire, which, bytes);
         }
     }
 }
 
 #[test]
+fn a_peer_that_stops_reading_stalls_its_raw_stream_alone() {
+    hold_each_raw(0);
+}
+
+#[test]
 fn a_peer_that_reads_byte_by_byte_stalls_its_raw_stream_alone() {
-    let _watchdog = Watchdog::new();
-    for wire in SMALL_WIRES {
-        for which in 0..KINDS.len() {
-            hold_one(Sharing::Raw, wire, which, 5000);
-        }
-    }
+    hold_each_raw(5000);
 }
 
 #[test]

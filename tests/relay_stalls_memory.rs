@@ -1,39 +1,16 @@
 //! What 64 stalled streams hold in memory is bounded, however long they stall and however much waits for them.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering};
-
+mod allocation_support;
 mod relay_support;
 
 use std::os::fd::OwnedFd;
+use std::rc::Rc;
 
+use allocation_support::used;
 use amrelay::event::EventLoop;
 use amrelay::relay::{LinkKind, Sink, SinkOptions};
 use amrelay::sys::Descriptor;
 use relay_support::*;
-
-/// Counts what is allocated; one test only lives in this program, so that it alone is counted.
-struct Counting;
-
-static USED: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: both calls are passed on unchanged to the system's allocator, which keeps the contract.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        USED.fetch_add(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        USED.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract of `dealloc`, and `place` came from System.
-        unsafe { System.dealloc(place, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 const STREAMS: u32 = 64;
 /// What a stream, its link, its events and the test's own handles take without any byte of data.
@@ -41,15 +18,11 @@ const BOOKKEEPING: usize = 4096;
 /// The largest frame of a stream that is not bulk; a bulk stream that is copied has twice as much.
 const SMALL_FRAME: usize = 32 * 1024;
 const HIGH: usize = 100_000;
-/// A sink's queue is stalled of pieces of this size; the last one may be almost empty, and the first one almost read.
+/// A sink queues its bytes in pieces of this size; the last one may be almost empty, and the first one almost read.
 const PIECE: usize = 64 * 1024;
 
-fn used() -> usize {
-    USED.load(Ordering::Relaxed)
-}
-
-/// What `make` allocates, and what it makes goes on to, does not exceed `bound`; and does not grow while the loop turns and
-/// `feed` offers more. `feed` says whether any of it was taken.
+/// What `make` allocates, and what it makes goes on to, does not exceed `bound`; and does not grow while the loop turns
+/// and `feed` offers more. `feed` says whether any of it was taken.
 fn check<T>(
     name: &str,
     event_loop: &EventLoop,
@@ -93,40 +66,50 @@ fn fill(writer: &OwnedFd) -> bool {
     filled
 }
 
-/// Streams that nobody reads, each with a connection of its own or all with one.
-fn stalled_streams(name: &str, shared: bool, bulk: bool, tapped: bool, bound: usize) {
+/// How the bytes of a stream move, and in which frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Spliced,
+    /// In large frames; a tap keeps them from being spliced.
+    Copied,
+    Small,
+    SmallTapped,
+}
+
+/// Streams that nobody reads, all on one framed connection or each on a raw one of its own.
+fn stalled_streams(framed: bool, way: Way, bound: usize) {
     let event_loop = EventLoop::new().unwrap();
     let codes = Codes::default();
+    let (count, kind) = if framed {
+        (1, LinkKind::Framed)
+    } else {
+        (STREAMS, LinkKind::Raw)
+    };
     let make = || {
-        let kind = if shared {
-            LinkKind::Framed
-        } else {
-            LinkKind::Raw
+        let connect = |_| {
+            let (writing, reading) = connection(Wire::SmallTcp);
+            (link(&event_loop, writing, kind.clone()), reading)
         };
-        let mut connections = Vec::new();
-        let mut streams = Vec::new();
-        for handle in 0..STREAMS {
-            if connections.is_empty() || !shared {
-                let (writing, reading) = connection(Wire::SmallTcp);
-                connections.push((link(&event_loop, writing, kind.clone()), reading));
-            }
+        let connections: Vec<_> = (0..count).map(connect).collect();
+        let stream = |handle: u32| {
             let (source, writer) = pipe(65536);
+            let bulk = matches!(way, Way::Spliced | Way::Copied);
             let mut options = stream_options(source, handle, bulk, &codes);
-            if tapped {
-                options.tap = Some(std::rc::Rc::new(|_| {}));
+            if matches!(way, Way::Copied | Way::SmallTapped) {
+                options.tap = Some(Rc::new(|_| {}));
             }
-            streams.push((
-                connections.last().unwrap().0.start(options).unwrap(),
-                writer,
-            ));
-        }
+            let (link, _) = &connections[handle as usize % connections.len()];
+            (link.start(options).unwrap(), writer)
+        };
+        let streams: Vec<_> = (0..STREAMS).map(stream).collect();
         (streams, connections)
     };
     let feed = |(streams, _): &(Vec<(_, OwnedFd)>, _)| {
-        let filled = |filled, (_, writer): &(_, OwnedFd)| fill(writer) || filled;
-        streams.iter().fold(false, filled)
+        let filled = streams.iter().filter(|(_, writer)| fill(writer));
+        filled.count() > 0
     };
-    check(name, &event_loop, bound, make, feed);
+    let name = format!("{way:?}, framed: {framed}");
+    check(&name, &event_loop, bound, make, feed);
     assert_eq!(codes.get(), []);
 }
 
@@ -166,19 +149,13 @@ fn stalled_sinks(bound: usize) {
 fn stalled_streams_hold_no_more_than_a_frame_each() {
     let streams = STREAMS as usize;
     let raw = |frame: usize| streams * (frame + BOOKKEEPING);
-    stalled_streams("raw, spliced", false, true, false, raw(0));
-    stalled_streams("raw, copied", false, true, true, raw(2 * SMALL_FRAME));
-    stalled_streams("raw, small", false, false, false, raw(SMALL_FRAME));
-    stalled_streams("raw, tapped", false, false, true, raw(SMALL_FRAME));
+    stalled_streams(false, Way::Spliced, raw(0));
+    stalled_streams(false, Way::Copied, raw(2 * SMALL_FRAME));
+    stalled_streams(false, Way::Small, raw(SMALL_FRAME));
+    stalled_streams(false, Way::SmallTapped, raw(SMALL_FRAME));
     // All streams of a link have one frame in flight.
     let framed = |frame: usize| frame + streams * BOOKKEEPING;
-    stalled_streams(
-        "framed, spliced",
-        true,
-        true,
-        false,
-        framed(2 * SMALL_FRAME),
-    );
-    stalled_streams("framed, small", true, false, false, framed(SMALL_FRAME));
+    stalled_streams(true, Way::Spliced, framed(2 * SMALL_FRAME));
+    stalled_streams(true, Way::Small, framed(SMALL_FRAME));
     stalled_sinks(streams * (HIGH + 2 * PIECE + BOOKKEEPING));
 }

@@ -1,5 +1,5 @@
-//! Services that stop reading their pipe, or read a byte now and then, hold back what comes for them on their connection and
-//! nothing else; and a connection that is stalled in one direction goes on in the other.
+//! Services that stop reading their pipe, or read a byte now and then, hold back what comes for them on their
+//! connection and nothing else; and a connection that is stalled in one direction goes on in the other.
 
 mod relay_support;
 
@@ -59,8 +59,8 @@ impl Incoming {
     }
 }
 
-/// The service of one stream reads so many bytes, one by one, from time to time; in between, the connections of others must
-/// bring everything.
+/// The service of one stream reads so many bytes, one by one, from time to time; in between, the connections of others
+/// must bring everything.
 fn hold_one(wire: Wire, framed: bool, size: usize, slow: u32, bytes: usize) {
     let event_loop = EventLoop::new().unwrap();
     let mut held = Incoming::new(&event_loop, wire, framed, size);
@@ -89,44 +89,44 @@ fn hold_one(wire: Wire, framed: bool, size: usize, slow: u32, bytes: usize) {
     }
 }
 
-#[test]
-fn a_service_that_stops_reading_holds_back_its_raw_connection_alone() {
+/// Holds the service of each sort of raw connection, whatever its pipe.
+fn hold_each_raw(bytes: usize) {
     let _watchdog = Watchdog::new();
     for wire in SOCKETS {
         for size in SERVICE_PIPES {
-            hold_one(wire, false, size, 0, 0);
+            hold_one(wire, false, size, 0, bytes);
         }
     }
+}
+
+/// Holds each service of each sort of framed connection.
+fn hold_each_framed(size: usize, bytes: usize) {
+    let _watchdog = Watchdog::new();
+    for wire in SOCKETS {
+        for slow in HANDLES {
+            hold_one(wire, true, size, slow, bytes);
+        }
+    }
+}
+
+#[test]
+fn a_service_that_stops_reading_holds_back_its_raw_connection_alone() {
+    hold_each_raw(0);
 }
 
 #[test]
 fn a_service_that_reads_byte_by_byte_holds_back_its_raw_connection_alone() {
-    let _watchdog = Watchdog::new();
-    for wire in SOCKETS {
-        for size in SERVICE_PIPES {
-            hold_one(wire, false, size, 0, 40_000);
-        }
-    }
+    hold_each_raw(40_000);
 }
 
 #[test]
 fn a_service_that_stops_reading_holds_back_only_the_streams_of_its_connection() {
-    let _watchdog = Watchdog::new();
-    for wire in SOCKETS {
-        for slow in HANDLES {
-            hold_one(wire, true, 4096, slow, 0);
-        }
-    }
+    hold_each_framed(4096, 0);
 }
 
 #[test]
 fn a_service_that_reads_byte_by_byte_holds_back_only_the_streams_of_its_connection() {
-    let _watchdog = Watchdog::new();
-    for wire in SOCKETS {
-        for slow in HANDLES {
-            hold_one(wire, true, 65536, slow, 40_000);
-        }
-    }
+    hold_each_framed(65536, 40_000);
 }
 
 /// Both sides of a connection as a host has them: one descriptor for both directions, twice.
@@ -136,50 +136,39 @@ fn both_directions(wire: Wire) -> ((OwnedFd, OwnedFd), (OwnedFd, OwnedFd)) {
     ((ours, theirs), (theirs_again, ours_again))
 }
 
-#[test]
-fn a_connection_whose_peer_reads_nothing_still_brings_everything() {
+/// Connections of each sort that are to carry everything in both directions; `check` says which one is read when.
+fn in_both_directions(check: impl Fn(&EventLoop, Incoming, Connection)) {
     let _watchdog = Watchdog::new();
     for wire in SOCKETS {
-        for (sharing, framed) in [
-            (Sharing::Raw, false),
-            (Sharing::Framed, true),
-            (Sharing::Callback, true),
-        ] {
+        for sharing in [Sharing::Raw, Sharing::Framed, Sharing::Callback] {
             let event_loop = EventLoop::new().unwrap();
             let (out, (writing, reading)) = both_directions(wire);
+            let framed = sharing != Sharing::Raw;
             let kinds = if framed { &KINDS[..] } else { &KINDS[..1] };
-            let stalled = Connection::new(&event_loop, sharing, out, kinds);
+            let outgoing = Connection::new(&event_loop, sharing, out, kinds);
             let incoming = Incoming::over(&event_loop, writing, reading, framed, 65536);
-            incoming.arrives(&event_loop, || stalled.expect_stalled());
-            stalled.arrives(&event_loop, &[]);
+            check(&event_loop, incoming, outgoing);
         }
     }
 }
 
 #[test]
+fn a_connection_whose_peer_reads_nothing_still_brings_everything() {
+    in_both_directions(|event_loop, incoming, stalled| {
+        incoming.arrives(event_loop, || stalled.expect_stalled());
+        stalled.arrives(event_loop, &[]);
+    });
+}
+
+#[test]
 fn a_connection_whose_service_reads_nothing_still_takes_everything() {
-    let _watchdog = Watchdog::new();
-    for wire in SOCKETS {
-        for (sharing, framed) in [
-            (Sharing::Raw, false),
-            (Sharing::Framed, true),
-            (Sharing::Callback, true),
-        ] {
-            let event_loop = EventLoop::new().unwrap();
-            let (out, (writing, reading)) = both_directions(wire);
-            let incoming = Incoming::over(&event_loop, writing, reading, framed, 65536);
-            let kinds = if framed { &KINDS[..] } else { &KINDS[..1] };
-            let outgoing = Connection::new(&event_loop, sharing, out, kinds);
-            all_arrive(&event_loop, vec![outgoing], || {
-                incoming.inbound.check_bounds();
-                assert!(
-                    !incoming
-                        .handles
-                        .iter()
-                        .any(|&handle| incoming.inbound.has_ended(handle))
-                );
-            });
-            incoming.arrives(&event_loop, || ());
-        }
-    }
+    in_both_directions(|event_loop, stalled, outgoing| {
+        all_arrive(event_loop, vec![outgoing], || {
+            let inbound = &stalled.inbound;
+            inbound.check_bounds();
+            let mut handles = stalled.handles.iter();
+            assert!(!handles.any(|&handle| inbound.has_ended(handle)));
+        });
+        stalled.arrives(event_loop, || ());
+    });
 }

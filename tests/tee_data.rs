@@ -4,7 +4,7 @@ mod tee_support;
 
 use std::fs::File;
 use std::io::Write;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -26,13 +26,10 @@ fn gnu_tars_stream_passes_with_its_crc_and_index() {
     let archive = tar(directory.path());
     let index = reference_index(&archive);
     both_ways(|method| {
-        let (input, writer) = pipe();
-        let (reader, output) = pipe();
-        let (index_reader, index_writer) = pipe();
+        let (index_reader, index_side) = line_index();
+        let (mut tee, writer, reader) = start_between_pipes(index_side, method);
         let mut child = start_tar(directory.path(), writer);
         let (collecting, indexing) = (collect(reader), collect(index_reader));
-        let config = config(input, output, Index::Tar(index_writer.into()), method);
-        let mut tee = start(config);
         let report = tee.wait();
         assert!(child.wait().unwrap().success());
         assert_report(report, &archive);
@@ -105,7 +102,7 @@ fn two_tees_in_a_row_with_a_compressor_between() {
         let (plain_reader, plain) = pipe();
         let (packed_reader, packed) = pipe();
         let (reader, output) = pipe();
-        let (index_reader, index_writer) = pipe();
+        let (index_reader, index_side) = line_index();
         let mut gzip = Command::new("gzip")
             .arg("-1")
             .stdin(plain_reader)
@@ -113,7 +110,6 @@ fn two_tees_in_a_row_with_a_compressor_between() {
             .spawn()
             .unwrap();
         let indexing = collect(index_reader);
-        let index_side = Index::Tar(index_writer.into());
         let mut native = start(config(input, plain, index_side, method));
         let mut client = start(config(packed_reader, output, Index::None, method));
         let (feeding, collecting) = (feed(writer, archive.clone()), collect(reader));
@@ -172,16 +168,9 @@ fn default_pipes_that_cannot_be_enlarged() {
 fn writes_of_one_byte() {
     let archive = tar(tempfile::tempdir().unwrap().path());
     both_ways(|method| {
-        let (input, writer) = pipe();
-        let (reader, output) = pipe();
-        let (index_reader, index_writer) = pipe();
+        let (index_reader, index) = line_index();
+        let (mut tee, writer, reader) = start_between_pipes(index, method);
         let collecting = collect(reader);
-        let mut tee = start(config(
-            input,
-            output,
-            Index::Tar(index_writer.into()),
-            method,
-        ));
         let mut writer = File::from(writer);
         for byte in &archive {
             writer.write_all(&[*byte]).unwrap();
@@ -197,9 +186,7 @@ fn writes_of_one_byte() {
 fn a_stalled_output_reader_holds_the_writer_and_loses_nothing() {
     let archive = tree_archive();
     both_ways(|method| {
-        let (input, writer) = pipe();
-        let (reader, output) = pipe();
-        let mut tee = start(config(input, output, Index::None, method));
+        let (mut tee, writer, reader) = start_between_pipes(Index::None, method);
         let feeding = feed(writer, archive.clone());
         wait_until_full(&reader);
         assert!(!feeding.is_finished());
@@ -216,15 +203,8 @@ fn the_index_goes_on_while_the_output_is_stalled() {
     let archive = tree_archive();
     let index = reference_index(&archive);
     both_ways(|method| {
-        let (input, writer) = pipe();
-        let (reader, output) = pipe();
-        let (index_reader, index_writer) = pipe();
-        let mut tee = start(config(
-            input,
-            output,
-            Index::Tar(index_writer.into()),
-            method,
-        ));
+        let (index_reader, index_side) = line_index();
+        let (mut tee, writer, reader) = start_between_pipes(index_side, method);
         let feeding = feed(writer, archive.clone());
         wait_until_full(&reader);
         let mut first = [0; 2];
@@ -277,17 +257,11 @@ fn a_callback_gets_every_byte() {
         let feeding = feed(writer, archive.clone());
         let received = Arc::new(Mutex::new(Vec::new()));
         let store = Arc::clone(&received);
-        let report = run(Config {
-            input: input.into(),
-            output: Output::Callback(Box::new(move |bytes| {
-                store.lock().unwrap().extend_from_slice(bytes);
-                Ok(())
-            })),
-            crc: true,
-            index: Index::None,
-            method,
-            pipe_size: None,
-        });
+        let output = Output::Callback(Box::new(move |bytes| {
+            store.lock().unwrap().extend_from_slice(bytes);
+            Ok(())
+        }));
+        let report = run(config_to(input, output, method));
         feeding.join().unwrap().unwrap();
         assert_report(&report, &archive);
         assert!(*received.lock().unwrap() == archive);
@@ -344,13 +318,8 @@ fn lent_descriptors_stay_open() {
             .unwrap()
             .unwrap();
         // SAFETY: both stay open until the tee has ended.
-        let (lent_input, lent_output) = unsafe {
-            use std::os::fd::AsRawFd as _;
-            (
-                Descriptor::lend(input.as_raw_fd()),
-                Descriptor::lend(output.as_raw_fd()),
-            )
-        };
+        let [lent_input, lent_output] =
+            unsafe { [&input, &output].map(|fd| Descriptor::lend(fd.as_raw_fd())) };
         let report = run(Config {
             input: lent_input,
             output: Output::Descriptor(lent_output),
@@ -375,21 +344,18 @@ fn without_crc_and_index_the_bytes_pass_all_the_same() {
         for with_index in [false, true] {
             let (input, writer) = pipe();
             let (reader, output) = pipe();
-            let (index_reader, index_writer) = pipe();
+            let (index_reader, lines) = line_index();
             let (feeding, collecting) = (feed(writer, archive.clone()), collect(reader));
             let indexing = collect(index_reader);
+            let index_side = if with_index {
+                lines
+            } else {
+                drop(lines);
+                Index::None
+            };
             let report = run(Config {
-                input: input.into(),
-                output: Output::Descriptor(output.into()),
                 crc: false,
-                index: if with_index {
-                    Index::Tar(index_writer.into())
-                } else {
-                    drop(index_writer);
-                    Index::None
-                },
-                method,
-                pipe_size: None,
+                ..config(input, output, index_side, method)
             });
             feeding.join().unwrap().unwrap();
             assert_eq!((report.crc, report.bytes), (None, archive.len() as u64));

@@ -4,9 +4,12 @@ mod tee_support;
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::Child;
 
-use amrelay::tee::{Config, Index, IndexEnd, Method, Output, Way, run};
+use amrelay::tee::{Index, IndexEnd, Method, Output, Tee, Way, run};
 use rustix::process::Signal;
 
 use tee_support::sandbox::{Refusal, refusing};
@@ -16,9 +19,7 @@ use tee_support::*;
 fn a_writer_in_full_flow_learns_that_the_output_has_gone() {
     let archive = noise(8 << 20);
     both_ways(|method| {
-        let (input, writer) = pipe();
-        let (reader, output) = pipe();
-        let mut tee = start(config(input, output, Index::None, method));
+        let (mut tee, writer, reader) = start_between_pipes(Index::None, method);
         let feeding = feed(writer, archive.clone());
         wait_until_full(&reader);
         drop(reader);
@@ -31,9 +32,7 @@ fn a_writer_in_full_flow_learns_that_the_output_has_gone() {
 #[test]
 fn an_output_that_goes_while_the_writer_is_silent_ends_the_tee() {
     both_ways(|method| {
-        let (input, writer) = pipe();
-        let (reader, output) = pipe();
-        let mut tee = start(config(input, output, Index::None, method));
+        let (mut tee, writer, reader) = start_between_pipes(Index::None, method);
         drop(reader);
         assert_broken_output(tee.wait());
         let error = File::from(writer).write_all(b"x").unwrap_err();
@@ -53,17 +52,21 @@ fn a_socket_whose_peer_goes_ends_the_tee() {
     });
 }
 
+/// GNU tar behind a tee that has stalled: the tee, tar, and the readers of data and index, which have read nothing yet.
+fn stalled_tar(directory: &Path, method: Method) -> (Tee, Child, OwnedFd, OwnedFd) {
+    let (index_reader, index) = line_index();
+    let (tee, writer, reader) = start_between_pipes(index, method);
+    let child = start_tar(directory, writer);
+    wait_until_full(&reader);
+    (tee, child, reader, index_reader)
+}
+
 #[test]
 fn gnu_tar_dies_of_a_broken_output() {
     let directory = tempfile::tempdir().unwrap();
     make_tree(directory.path());
     both_ways(|method| {
-        let (input, writer) = pipe();
-        let (reader, output) = pipe();
-        let (index_reader, index) = pipe();
-        let mut child = start_tar(directory.path(), writer);
-        let mut tee = start(config(input, output, Index::Tar(index.into()), method));
-        wait_until_full(&reader);
+        let (mut tee, mut child, reader, index_reader) = stalled_tar(directory.path(), method);
         drop(reader);
         assert_broken_output(tee.wait());
         assert!(!child.wait().unwrap().success());
@@ -78,8 +81,6 @@ fn a_broken_output_ends_the_tee_though_the_index_is_stuck() {
     let archive = tar(directory.path());
     both_ways(|method| {
         for index_side in ["lines", "command"] {
-            let (input, writer) = pipe();
-            let (reader, output) = pipe();
             // Full from the start, and never read.
             let (index_reader, index) = one_page_pipe();
             rustix::io::write(&index, &[b'x'; 4096]).unwrap();
@@ -92,7 +93,7 @@ fn a_broken_output_ends_the_tee_though_the_index_is_stuck() {
                     started: None,
                 },
             };
-            let mut tee = start(config(input, output, index, method));
+            let (mut tee, writer, reader) = start_between_pipes(index, method);
             let feeding = feed(writer, archive.clone());
             let mut first = [0; 512];
             rustix::io::read(&reader, &mut first).unwrap();
@@ -127,21 +128,15 @@ fn a_failing_callback_ends_the_tee_with_its_error() {
         let (input, writer) = pipe();
         let feeding = feed(writer, noise(8 << 20));
         let mut calls = 0;
-        let report = run(Config {
-            input: input.into(),
-            output: Output::Callback(Box::new(move |_| {
-                calls += 1;
-                if calls < 3 {
-                    Ok(())
-                } else {
-                    Err(io::Error::from_raw_os_error(libc::ENOBUFS))
-                }
-            })),
-            crc: true,
-            index: Index::None,
-            method,
-            pipe_size: None,
-        });
+        let output = Output::Callback(Box::new(move |_| {
+            calls += 1;
+            if calls < 3 {
+                Ok(())
+            } else {
+                Err(io::Error::from_raw_os_error(libc::ENOBUFS))
+            }
+        }));
+        let report = run(config_to(input, output, method));
         let error = report.output.unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::ENOBUFS));
         assert_eq!(report.crc, None);
@@ -154,14 +149,8 @@ fn a_failing_callback_ends_the_tee_with_its_error() {
 fn a_panicking_callback_ends_its_tee_only() {
     let (input, writer) = pipe();
     let feeding = feed(writer, noise(8 << 20));
-    let mut tee = start(Config {
-        input: input.into(),
-        output: Output::Callback(Box::new(|_| panic!("on purpose"))),
-        crc: true,
-        index: Index::None,
-        method: Method::Auto,
-        pipe_size: None,
-    });
+    let output = Output::Callback(Box::new(|_| panic!("on purpose")));
+    let mut tee = start(config_to(input, output, Method::Auto));
     assert!(tee.wait().output.is_err());
     assert!(feeding.join().unwrap().is_err());
 }
@@ -189,12 +178,7 @@ fn a_tar_killed_half_way_leaves_a_whole_prefix() {
     let directory = tempfile::tempdir().unwrap();
     make_tree(directory.path());
     both_ways(|method| {
-        let (input, writer) = pipe();
-        let (reader, output) = pipe();
-        let (index_reader, index) = pipe();
-        let mut child = start_tar(directory.path(), writer);
-        let mut tee = start(config(input, output, Index::Tar(index.into()), method));
-        wait_until_full(&reader);
+        let (mut tee, mut child, reader, index_reader) = stalled_tar(directory.path(), method);
         let id = rustix::process::Pid::from_child(&child);
         rustix::process::kill_process(id, Signal::KILL).unwrap();
         child.wait().unwrap();

@@ -17,9 +17,9 @@ use tee_support::*;
 fn a_reader_of_the_index_that_has_gone_ends_the_index_only() {
     let archive = tree_archive();
     both_ways(|method| {
-        let (index_reader, index) = pipe();
+        let (index_reader, index) = line_index();
         drop(index_reader);
-        let outcome = with_index(&archive, Index::Tar(index.into()), method);
+        let outcome = with_index(&archive, index, method);
         outcome.assert_data(&archive);
         let IndexEnd::Failed(error) = &outcome.report.index else {
             panic!("{:?}", outcome.report);
@@ -32,12 +32,12 @@ fn a_reader_of_the_index_that_has_gone_ends_the_index_only() {
 fn a_reader_of_the_index_that_leaves_half_way_ends_the_index_only() {
     let archive = archive_with_a_long_index();
     both_ways(|method| {
-        let (index_reader, index) = pipe();
+        let (index_reader, index) = line_index();
         let reading = thread::spawn(move || {
             let mut some = vec![0; 70_000];
             File::from(index_reader).read_exact(&mut some).unwrap();
         });
-        let outcome = with_index(&archive, Index::Tar(index.into()), method);
+        let outcome = with_index(&archive, index, method);
         reading.join().unwrap();
         outcome.assert_data(&archive);
         assert!(matches!(outcome.report.index, IndexEnd::Failed(_)));
@@ -76,14 +76,8 @@ fn a_stalled_reader_of_the_index_does_not_hold_the_data_while_the_buffer_has_roo
     let index = reference_index(&archive);
     both_ways(|method| {
         let (index_reader, index_writer) = one_page_pipe();
-        let (input, writer) = pipe();
-        let (reader, output) = pipe();
-        let mut tee = start(config(
-            input,
-            output,
-            Index::Tar(index_writer.into()),
-            method,
-        ));
+        let index_side = Index::Tar(index_writer.into());
+        let (mut tee, writer, reader) = start_between_pipes(index_side, method);
         let feeding = feed(writer, archive.clone());
         // The data comes to its end before anybody reads the index.
         assert!(read_all(reader) == archive);
@@ -99,15 +93,8 @@ fn a_stalled_reader_of_the_index_holds_the_data_once_the_buffer_is_full() {
     let index = reference_index(&archive);
     assert!(index.len() > INDEX_BUFFER + (128 << 10));
     both_ways(|method| {
-        let (index_reader, index_writer) = pipe();
-        let (input, writer) = pipe();
-        let (reader, output) = pipe();
-        let mut tee = start(config(
-            input,
-            output,
-            Index::Tar(index_writer.into()),
-            method,
-        ));
+        let (index_reader, index_side) = line_index();
+        let (mut tee, writer, reader) = start_between_pipes(index_side, method);
         let (feeding, collecting) = (feed(writer, archive.clone()), collect(reader));
         wait_until_full(&index_reader);
         assert!(read_all(index_reader) == index);
@@ -256,14 +243,8 @@ fn with_index(bytes: &[u8], index: Index, method: Method) -> Outcome {
 }
 
 fn with_command(bytes: &[u8], command: &str, method: Method) -> Outcome {
-    let (index_reader, output) = pipe();
-    let command = Index::Command {
-        command: std::ffi::CString::new(command).unwrap(),
-        output: output.into(),
-        errors: None,
-        started: None,
-    };
-    through(pipe(), pipe(), bytes, command, index_reader, method)
+    let (index_reader, index) = command_index(command);
+    through(pipe(), pipe(), bytes, index, index_reader, method)
 }
 
 /// An archive whose index is larger than what pipe and buffer hold: 7000 names of 240 bytes.

@@ -2,10 +2,9 @@
 
 mod tee_support;
 
-use std::ffi::CString;
 use std::mem::MaybeUninit;
 
-use amrelay::tee::{Index, Way, run};
+use amrelay::tee::{Method, Way, run};
 
 use tee_support::*;
 
@@ -20,28 +19,22 @@ fn nothing_is_left_behind_and_no_sigpipe_gets_through() {
         let outcome = through_tee(&archive, method);
         outcome.assert_data(&archive);
 
-        let (index_reader, index) = pipe();
+        let (index_reader, index) = line_index();
         let (gone_reader, gone) = pipe();
         drop(gone_reader);
         let (input, writer) = pipe();
-        let report = run(config(input, gone, Index::Tar(index.into()), method));
+        let report = run(config(input, gone, index, method));
         assert!(report.output.is_err());
         drop((writer, index_reader));
 
         for command in ["cat >/dev/null", "exit 1", "head -c 5"] {
-            let (index_reader, output) = pipe();
-            let command = Index::Command {
-                command: CString::new(command).unwrap(),
-                output: output.into(),
-                errors: None,
-                started: None,
-            };
-            let outcome = through(pipe(), pipe(), &archive, command, index_reader, method);
+            let (index_reader, index) = command_index(command);
+            let outcome = through(pipe(), pipe(), &archive, index, index_reader, method);
             outcome.assert_data(&archive);
         }
     });
     assert_eq!(
-        through_tee(&archive, amrelay::tee::Method::Auto).report.way,
+        through_tee(&archive, Method::Auto).report.way,
         Way::ZeroCopy
     );
     assert_eq!(descriptors(), before);

@@ -1,8 +1,8 @@
 /*
  * What the measurements of benches/kernel-paths share.
  *
- * A measurement is a chain of processes joined by pipes or by TCP on loopback. Each process is a fork of this program that runs
- * one stage; what it cost is what wait4(2) says of it. The variants of a case take turns within each round.
+ * A measurement is a chain of processes joined by pipes or by TCP on loopback. Each process is a fork of this program
+ * that runs one stage; what it cost is what wait4(2) says of it. The variants of a case take turns within each round.
  */
 #ifndef BENCH_H
 #define BENCH_H
@@ -25,7 +25,7 @@ struct outcome {
     uint64_t naps;
     uint32_t crc;
     double copied;      /* part of the calls with MSG_ZEROCOPY whose bytes were copied after all */
-    double half, most; /* median and 99th percentile of the delay of a record, in microseconds; 0 if not measured */
+    double median, p99; /* of the delay of a record, in microseconds; 0 if not measured */
 };
 
 struct stage {
@@ -63,8 +63,8 @@ void make_pipe(int ends[2], size_t size);
 void make_tcp(int ends[2], const struct hop *hop);
 
 /*
- * chain.c: writer -> [tee ->] [relay ->] reader, with the variants of the middle. Pipes are of `pipe` bytes; behind a relay
- * there is TCP: `sending` and `receiving` are the sizes of its buffers, 0 for the kernel's choice.
+ * chain.c: writer -> [tee ->] [relay ->] reader, with the variants of the middle. Pipes are of `pipe` bytes; behind a
+ * relay there is TCP: `sending` and `receiving` are the sizes of its buffers, 0 for the kernel's choice.
  */
 struct writer;
 struct reader;
@@ -102,7 +102,7 @@ void compare_arrangements(const char *group, const char *name, const struct writ
 /* stream.c: where bytes come from, and where they end */
 struct writer {
     size_t piece, total;
-    size_t rate;          /* bytes a second; it sleeps to keep it, as a tar that waits for its disk; 0: as fast as it goes */
+    size_t rate;          /* bytes a second, kept by sleeping, as a tar waits for its disk; 0: as fast as it goes */
     bool stamps;          /* begins each piece with the time */
     char *const *command; /* instead of all that: a program and its arguments */
 };

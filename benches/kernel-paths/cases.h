@@ -1,4 +1,7 @@
-/* The groups of measurements; each compares variants in cases of its own. The first variant of each is the present choice. */
+/*
+ * The groups of measurements; each compares variants in cases of its own. The first variant of each is the present
+ * choice.
+ */
 #ifndef CASES_H
 #define CASES_H
 
@@ -6,7 +9,6 @@
 
 #define COMPARE(group, name, writer, arrangements, reader) \
     compare_arrangements(group, name, writer, arrangements, sizeof(arrangements) / sizeof *(arrangements), reader)
-#define COMPARE_SOME compare_arrangements
 
 void measure_pacing(void);
 void measure_sizes(void);

@@ -1,11 +1,10 @@
 /* Chains of writer, tee, relay and reader. */
 #include "bench.h"
 
-#include <string.h>
-
 enum { MOST_VARIANTS = 16 };
 
-static struct chain chain_of(const struct writer *writer, const struct arrangement *arrangement, const struct reader *reader)
+static struct chain chain_of(const struct writer *writer, const struct arrangement *arrangement,
+                             const struct reader *reader)
 {
     const int *processors = arrangement->processors;
     struct chain chain = {arrangement->variant, !writer->stamps, 0, {{0}}, {{0}}};
@@ -16,7 +15,7 @@ static struct chain chain_of(const struct writer *writer, const struct arrangeme
         chain.stage[chain.stages++] = (struct stage){"tee", run_tee, arrangement->tee, true, processors[1]};
     }
     if (arrangement->relay != NULL) {
-        chain.hop[chain.stages] = 
+        chain.hop[chain.stages] =
             (struct hop){BY_TCP, arrangement->sending, arrangement->receiving, arrangement->congestion};
         chain.stage[chain.stages++] = (struct stage){"relay", run_relay, arrangement->relay, true, processors[1]};
     }

@@ -1,6 +1,6 @@
 /*
- * CRC-32C with the processor's instruction, three parts of a block at a time, since each instruction waits three cycles for the
- * one before it. The parts are joined by a table: what a register becomes after BLOCK zero bytes.
+ * CRC-32C with the processor's instruction, three parts of a block at a time, since each instruction waits three cycles
+ * for the one before it. The parts are joined by a table: what a register becomes after BLOCK zero bytes.
  */
 #include "bench.h"
 

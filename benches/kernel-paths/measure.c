@@ -139,7 +139,9 @@ static struct cost cost_of(pid_t child, const char *name)
     return (struct cost){seconds, (double)(usage.ru_nvcsw + usage.ru_nivcsw)};
 }
 
-/* Prints what one run cost for each GiB that the second stage passed: the first may be a program that does not count. */
+/*
+ * Prints what one run cost for each GiB that the second stage passed: the first may be a program that does not count.
+ */
 static void report(const char *group, const char *name, const struct chain *chain, const struct cost *costs,
                    const struct outcome *outcomes, double elapsed)
 {
@@ -159,9 +161,9 @@ static void report(const char *group, const char *name, const struct chain *chai
             emit(group, name, chain->variant, metric, (double)outcome->naps / gib);
         if (outcome->copied > 0)
             emit(group, name, chain->variant, "sends copied after all", outcome->copied);
-        if (outcome->most > 0) {
-            emit(group, name, chain->variant, "delay us median", outcome->half);
-            emit(group, name, chain->variant, "delay us p99", outcome->most);
+        if (outcome->p99 > 0) {
+            emit(group, name, chain->variant, "delay us median", outcome->median);
+            emit(group, name, chain->variant, "delay us p99", outcome->p99);
         }
         if (chain->stage[i].counted)
             sum += costs[i].processor;

@@ -1,9 +1,9 @@
 /*
  * Naps of a reader that has emptied its pipe.
  *
- * Who asks for more at once meets the writer in the middle of its write(2), and is woken for every piece the writer writes. The
- * rules differ in how long they nap; none naps when the pipe is empty for good, since a reader waits for the first bytes in
- * poll(2) as ever.
+ * Who asks for more at once meets the writer in the middle of its write(2), and is woken for every piece the writer
+ * writes. The rules differ in how long they nap; none naps when the pipe is empty for good, since a reader waits for
+ * the first bytes in poll(2) as ever.
  */
 #include "bench.h"
 
@@ -63,7 +63,10 @@ void pacer_nap(struct pacer *pacer, size_t taken)
         nap_for(pacer, pacer->nap);
 }
 
-/* There was nothing to read. If that was behind a nap, the writer is slower than the nap is long, and it only cost a switch. */
+/*
+ * There was nothing to read. If that was behind a nap, the writer is slower than the nap is long, and it only cost a
+ * switch.
+ */
 void pacer_in_vain(struct pacer *pacer)
 {
     if (pacer->napped && pacer->how->rule == ADAPTIVE)

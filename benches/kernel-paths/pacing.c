@@ -1,11 +1,14 @@
 /* Should a reader nap while its pipe fills, and who should? */
 #include "cases.h"
 
-static const struct tee eager = {{EAGER, 0, 0}, 128 * KIB, false}, fixed_150 = {{FIXED, 150, 0}, 128 * KIB, false},
-                        fixed_700 = {{FIXED, 700, 0}, 128 * KIB, false}, adaptive_200 = {{ADAPTIVE, 200, 20}, 128 * KIB, false},
+static const struct tee eager = {{EAGER, 0, 0}, 128 * KIB, false},
+                        fixed_150 = {{FIXED, 150, 0}, 128 * KIB, false},
+                        fixed_700 = {{FIXED, 700, 0}, 128 * KIB, false},
+                        adaptive_200 = {{ADAPTIVE, 200, 20}, 128 * KIB, false},
                         adaptive = {{ADAPTIVE, 500, 20}, 128 * KIB, false},
                         adaptive_2000 = {{ADAPTIVE, 2000, 20}, 128 * KIB, false},
-                        by_rate = {{BY_RATE, 500, 20}, 128 * KIB, false}, copy = {{EAGER, 0, 0}, 128 * KIB, true},
+                        by_rate = {{BY_RATE, 500, 20}, 128 * KIB, false},
+                        copy = {{EAGER, 0, 0}, 128 * KIB, true},
                         copy_adaptive = {{ADAPTIVE, 500, 20}, 128 * KIB, true};
 static const struct relay relay = {{EAGER, 0, 0}, 256 * KIB, SPLICE, WITH_MORE, 0, 0, 0},
                           relay_adaptive = {{ADAPTIVE, 500, 20}, 256 * KIB, SPLICE, WITH_MORE, 0, 0, 0},
@@ -64,7 +67,8 @@ void measure_pacing(void)
                         short_stream = {.piece = 10 * KIB, .total = 200 * MIB},
                         sparse = {.piece = 10 * KIB, .total = 10 * MIB, .rate = 10000000, .stamps = true},
                         busy = {.piece = 10 * KIB, .total = 100 * MIB, .rate = 100000000, .stamps = true};
-    const struct reader gigabit = {256 * KIB, 117000000, true, false, 0}, stamped = {256 * KIB, 0, false, true, 10 * KIB},
+    const struct reader gigabit = {256 * KIB, 117000000, true, false, 0},
+                        stamped = {256 * KIB, 0, false, true, 10 * KIB},
                         pipe_reader = {128 * KIB, 0, false, false, 0};
     if (small_files() != NULL && big_files() != NULL) {
         COMPARE("pacing", "tar of small files", &small, whole, &far_server);

@@ -1,4 +1,6 @@
-/* The relay of src/relay with one stream: an 8-byte header before each frame, moved into a socket in one of many ways. */
+/*
+ * The relay of src/relay with one stream: an 8-byte header before each frame, moved into a socket in one of many ways.
+ */
 #include "relay.h"
 
 #include <arpa/inet.h>
@@ -20,6 +22,17 @@ void put_header(unsigned char *bytes, size_t length)
     memcpy(bytes, words, HEADER);
 }
 
+size_t read_payload(int in, unsigned char *bytes, size_t most, struct outcome *outcome)
+{
+    ssize_t count = read(in, bytes, most);
+    outcome->calls++;
+    if (count == -1 && errno == EAGAIN)
+        return NOTHING_YET;
+    if (count == -1)
+        die("read");
+    return (size_t)count;
+}
+
 void send_all(int out, const unsigned char *bytes, size_t length, int flags, struct outcome *outcome)
 {
     while (length > 0) {
@@ -39,7 +52,8 @@ void send_all(int out, const unsigned char *bytes, size_t length, int flags, str
 void splice_all(int in, int out, size_t length, size_t most, unsigned flags, struct outcome *outcome)
 {
     while (length > 0) {
-        ssize_t count = splice(in, NULL, out, NULL, length < most ? length : most, SPLICE_F_NONBLOCK | SPLICE_F_MOVE | flags);
+        size_t wanted = length < most ? length : most;
+        ssize_t count = splice(in, NULL, out, NULL, wanted, SPLICE_F_NONBLOCK | SPLICE_F_MOVE | flags);
         outcome->calls++;
         if (count == -1) {
             if (errno != EAGAIN)
@@ -71,21 +85,17 @@ static void splice_frame(const struct relay *relay, int in, int out, size_t leng
 }
 
 /* Returns the bytes it sent, 0 at the end of the stream, NOTHING_YET. */
-static size_t copy_frame(const struct relay *relay, int in, int out, unsigned char *buffer, size_t most, struct outcome *outcome)
+static size_t copy_frame(const struct relay *relay, int in, int out, unsigned char *buffer, size_t most,
+                         struct outcome *outcome)
 {
     size_t room = relay->header == BARE ? 0 : HEADER;
-    ssize_t count = read(in, buffer + room, most);
-    outcome->calls++;
-    if (count == -1 && errno == EAGAIN)
-        return NOTHING_YET;
-    if (count == -1)
-        die("read");
-    if (count == 0)
-        return 0;
+    size_t count = read_payload(in, buffer + room, most, outcome);
+    if (count == 0 || count == NOTHING_YET)
+        return count;
     if (room > 0)
-        put_header(buffer, (size_t)count);
-    send_all(out, buffer, room + (size_t)count, 0, outcome);
-    return (size_t)count;
+        put_header(buffer, count);
+    send_all(out, buffer, room + count, 0, outcome);
+    return count;
 }
 
 static bool splices(const struct relay *relay)
@@ -94,7 +104,8 @@ static bool splices(const struct relay *relay)
 }
 
 /* What is too short to be spliced is copied in each of the ways. */
-static size_t pass_frame(const struct relay *relay, struct special *special, unsigned char *buffer, struct outcome *outcome)
+static size_t pass_frame(const struct relay *relay, struct special *special, unsigned char *buffer,
+                         struct outcome *outcome)
 {
     int in = special->in, out = special->out;
     size_t ready = splices(relay) ? readable(in) : 0;
@@ -115,9 +126,10 @@ static size_t pass_frame(const struct relay *relay, struct special *special, uns
 
 static void prepare_socket(const struct relay *relay, int out)
 {
-    if (relay->unsent > 0 && setsockopt(out, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &relay->unsent, sizeof relay->unsent) == -1)
+    const int *unsent = &relay->unsent, *busy = &relay->busy;
+    if (*unsent > 0 && setsockopt(out, IPPROTO_TCP, TCP_NOTSENT_LOWAT, unsent, sizeof *unsent) == -1)
         die("TCP_NOTSENT_LOWAT");
-    if (relay->busy > 0 && setsockopt(out, SOL_SOCKET, SO_BUSY_POLL, &relay->busy, sizeof relay->busy) == -1)
+    if (*busy > 0 && setsockopt(out, SOL_SOCKET, SO_BUSY_POLL, busy, sizeof *busy) == -1)
         die("SO_BUSY_POLL");
 }
 

@@ -8,6 +8,8 @@ enum { HEADER = 8 };
 #define NOTHING_YET SIZE_MAX
 
 void put_header(unsigned char *bytes, size_t length);
+/* Reads at most `most` bytes of a frame: how many, 0 at the end of the stream, or NOTHING_YET. */
+size_t read_payload(int in, unsigned char *bytes, size_t most, struct outcome *outcome);
 void send_all(int out, const unsigned char *bytes, size_t length, int flags, struct outcome *outcome);
 void splice_all(int in, int out, size_t length, size_t most, unsigned flags, struct outcome *outcome);
 

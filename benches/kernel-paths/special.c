@@ -12,7 +12,10 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-/* So much that a page is not written again while a socket can still refer to it: more than both socket buffers may hold. */
+/*
+ * So much that a page is not written again while a socket can still refer to it: more than both socket buffers may
+ * hold.
+ */
 #define LENT_MEMORY (64 * MIB)
 #define PAGE ((size_t)4096)
 
@@ -29,7 +32,8 @@ struct special special_start(const struct relay *relay, int in, int out)
         die("SO_ZEROCOPY");
     if (relay->way == URING_SPLICE || relay->way == URING_COPY)
         special.uring = uring_start();
-    special.memory = mmap(NULL, special.slots * special.room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    special.memory =
+        mmap(NULL, special.slots * special.room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (special.memory == MAP_FAILED)
         die("mmap");
     return special;
@@ -63,7 +67,8 @@ void header_by_vmsplice(struct special *special, size_t length, struct outcome *
     lend(special, head, HEADER, outcome);
     while (length > 0 || waiting > 0) {
         if (length > 0) {
-            ssize_t count = splice(special->in, NULL, special->side[1], NULL, length, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+            ssize_t count =
+                splice(special->in, NULL, special->side[1], NULL, length, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
             outcome->calls++;
             if (count == -1)
                 die("splice");
@@ -79,18 +84,13 @@ void header_by_vmsplice(struct special *special, size_t length, struct outcome *
 size_t data_by_vmsplice(struct special *special, struct outcome *outcome)
 {
     unsigned char *bytes = next_slot(special) + PAGE / 2;
-    ssize_t count = read(special->in, bytes + HEADER, special->relay->frame);
-    outcome->calls++;
-    if (count == -1 && errno == EAGAIN)
-        return NOTHING_YET;
-    if (count == -1)
-        die("read");
-    if (count == 0)
-        return 0;
-    put_header(bytes, (size_t)count);
-    lend(special, bytes, HEADER + (size_t)count, outcome);
-    splice_all(special->side[0], special->out, HEADER + (size_t)count, MIB, 0, outcome);
-    return (size_t)count;
+    size_t count = read_payload(special->in, bytes + HEADER, special->relay->frame, outcome);
+    if (count == 0 || count == NOTHING_YET)
+        return count;
+    put_header(bytes, count);
+    lend(special, bytes, HEADER + count, outcome);
+    splice_all(special->side[0], special->out, HEADER + count, MIB, 0, outcome);
+    return count;
 }
 
 /* Reads what the kernel says of the buffers it has been lent. */
@@ -115,16 +115,11 @@ static void reap(struct special *special)
 size_t send_zerocopy(struct special *special, struct outcome *outcome)
 {
     unsigned char *bytes = next_slot(special);
-    ssize_t count = read(special->in, bytes + HEADER, special->relay->frame);
-    outcome->calls++;
-    if (count == -1 && errno == EAGAIN)
-        return NOTHING_YET;
-    if (count == -1)
-        die("read");
-    if (count == 0)
-        return 0;
-    put_header(bytes, (size_t)count);
-    size_t left = HEADER + (size_t)count;
+    size_t count = read_payload(special->in, bytes + HEADER, special->relay->frame, outcome);
+    if (count == 0 || count == NOTHING_YET)
+        return count;
+    put_header(bytes, count);
+    size_t left = HEADER + count;
     while (left > 0) {
         ssize_t sent = send(special->out, bytes, left, MSG_ZEROCOPY | MSG_DONTWAIT | MSG_NOSIGNAL);
         outcome->calls++;
@@ -143,7 +138,7 @@ size_t send_zerocopy(struct special *special, struct outcome *outcome)
         reap(special);
         outcome->calls++;
     }
-    return (size_t)count;
+    return count;
 }
 
 void special_end(struct special *special, struct outcome *outcome)

@@ -65,7 +65,8 @@ struct delays {
 };
 
 /* Looks for the stamps in bytes that begin at `position` of the stream. */
-static void take_stamps(struct delays *delays, const unsigned char *bytes, size_t length, uint64_t position, size_t distance)
+static void take_stamps(struct delays *delays, const unsigned char *bytes, size_t length, uint64_t position,
+                        size_t distance)
 {
     size_t next = (distance - position % distance) % distance;
     double time = now(), stamp;
@@ -101,7 +102,7 @@ void run_reader(const void *how, int in, int out, struct outcome *outcome)
     }
     if (delays.count > 0) {
         qsort(delays.list, delays.count, sizeof *delays.list, by_size);
-        outcome->half = delays.list[delays.count / 2];
-        outcome->most = delays.list[delays.count * 99 / 100];
+        outcome->median = delays.list[delays.count / 2];
+        outcome->p99 = delays.list[delays.count * 99 / 100];
     }
 }

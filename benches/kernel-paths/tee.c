@@ -28,15 +28,15 @@ static size_t splice_some(int in, int out, size_t length, struct outcome *outcom
     return count == -1 ? 0 : (size_t)count;
 }
 
-static void pass_by_reference(const struct tee *tee_, int in, int out, struct outcome *outcome)
+static void pass_by_reference(const struct tee *variant, int in, int out, struct outcome *outcome)
 {
-    unsigned char *buffer = malloc(tee_->buffer);
+    unsigned char *buffer = malloc(variant->buffer);
     struct pacer pacer;
     int side[2];
     if (buffer == NULL)
         die("malloc");
     make_pipe(side, MIB);
-    pacer_start(&pacer, &tee_->pacing, in);
+    pacer_start(&pacer, &variant->pacing, in);
     for (;;) {
         ssize_t count = tee(in, side[1], MIB, SPLICE_F_NONBLOCK);
         outcome->calls++;
@@ -53,7 +53,7 @@ static void pass_by_reference(const struct tee *tee_, int in, int out, struct ou
         size_t left = (size_t)count;
         bool held_up = false;
         left -= splice_some(in, out, left, outcome);
-        look(side[0], (size_t)count, buffer, tee_->buffer, outcome);
+        look(side[0], (size_t)count, buffer, variant->buffer, outcome);
         while (left > 0) {
             size_t moved = splice_some(in, out, left, outcome);
             left -= moved;
@@ -70,16 +70,16 @@ static void pass_by_reference(const struct tee *tee_, int in, int out, struct ou
     outcome->naps = pacer.naps;
 }
 
-static void pass_by_copy(const struct tee *tee_, int in, int out, struct outcome *outcome)
+static void pass_by_copy(const struct tee *variant, int in, int out, struct outcome *outcome)
 {
-    unsigned char *buffer = malloc(tee_->buffer);
+    unsigned char *buffer = malloc(variant->buffer);
     struct pacer pacer;
     size_t taken = 0;
     if (buffer == NULL)
         die("malloc");
-    pacer_start(&pacer, &tee_->pacing, in);
+    pacer_start(&pacer, &variant->pacing, in);
     for (;;) {
-        ssize_t count = read(in, buffer, tee_->buffer);
+        ssize_t count = read(in, buffer, variant->buffer);
         outcome->calls++;
         if (count == 0)
             break;
@@ -90,7 +90,7 @@ static void pass_by_copy(const struct tee *tee_, int in, int out, struct outcome
         outcome->calls++;
         outcome->bytes += (uint64_t)count;
         taken += (size_t)count;
-        if ((size_t)count < tee_->buffer || taken >= pacer.capacity) {
+        if ((size_t)count < variant->buffer || taken >= pacer.capacity) {
             pacer_nap(&pacer, taken);
             taken = 0;
         }
@@ -100,9 +100,9 @@ static void pass_by_copy(const struct tee *tee_, int in, int out, struct outcome
 
 void run_tee(const void *how, int in, int out, struct outcome *outcome)
 {
-    const struct tee *tee_ = how;
-    if (tee_->copies)
-        pass_by_copy(tee_, in, out, outcome);
+    const struct tee *variant = how;
+    if (variant->copies)
+        pass_by_copy(variant, in, out, outcome);
     else
-        pass_by_reference(tee_, in, out, outcome);
+        pass_by_reference(variant, in, out, outcome);
 }

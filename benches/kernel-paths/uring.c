@@ -15,7 +15,8 @@ enum { ENTRIES = 8, READ_TAG = 1, SEND_TAG = 2 };
 
 struct uring {
     int fd;
-    unsigned *submission_tail, *submission_mask, *submission_array, *completion_head, *completion_tail, *completion_mask;
+    unsigned *submission_tail, *submission_mask, *submission_array;
+    unsigned *completion_head, *completion_tail, *completion_mask;
     struct io_uring_sqe *requests;
     struct io_uring_cqe *completions;
     unsigned prepared;
@@ -39,8 +40,10 @@ struct uring *uring_start(void)
     uring->fd = (int)syscall(SYS_io_uring_setup, ENTRIES, &params);
     if (uring->fd == -1)
         die("io_uring_setup");
-    char *submission = map(uring->fd, params.sq_off.array + params.sq_entries * sizeof(unsigned), IORING_OFF_SQ_RING);
-    char *completion = map(uring->fd, params.cq_off.cqes + params.cq_entries * sizeof(struct io_uring_cqe), IORING_OFF_CQ_RING);
+    size_t submission_size = params.sq_off.array + params.sq_entries * sizeof(unsigned);
+    size_t completion_size = params.cq_off.cqes + params.cq_entries * sizeof(struct io_uring_cqe);
+    char *submission = map(uring->fd, submission_size, IORING_OFF_SQ_RING);
+    char *completion = map(uring->fd, completion_size, IORING_OFF_CQ_RING);
     uring->requests = map(uring->fd, params.sq_entries * sizeof(struct io_uring_sqe), IORING_OFF_SQES);
     uring->submission_tail = (unsigned *)(submission + params.sq_off.tail);
     uring->submission_mask = (unsigned *)(submission + params.sq_off.ring_mask);
@@ -71,7 +74,8 @@ static void enter(struct uring *uring, struct outcome *outcome)
     __atomic_store_n(uring->submission_tail, *uring->submission_tail + count, __ATOMIC_RELEASE);
     uring->prepared = 0;
     for (unsigned submit = count; seen < count; submit = 0) {
-        if (syscall(SYS_io_uring_enter, uring->fd, submit, count - seen, IORING_ENTER_GETEVENTS, NULL, 0) == -1 && errno != EINTR)
+        long result = syscall(SYS_io_uring_enter, uring->fd, submit, count - seen, IORING_ENTER_GETEVENTS, NULL, 0);
+        if (result == -1 && errno != EINTR)
             die("io_uring_enter");
         outcome->calls++;
         unsigned head = *uring->completion_head;
@@ -134,8 +138,10 @@ size_t copy_by_uring(struct special *special, struct outcome *outcome)
     enter(uring, outcome);
     if (uring->results[READ_TAG] < 0 || (length > 0 && uring->results[SEND_TAG] <= 0))
         die("io_uring read or send");
-    if (length > 0 && (size_t)uring->results[SEND_TAG] < HEADER + length)
-        send_all(special->out, full + uring->results[SEND_TAG], HEADER + length - (size_t)uring->results[SEND_TAG], 0, outcome);
+    if (length > 0) {
+        size_t sent = (size_t)uring->results[SEND_TAG];
+        send_all(special->out, full + sent, HEADER + length - sent, 0, outcome);
+    }
     special->ahead = (size_t)uring->results[READ_TAG];
     special->slot = 1 - special->slot;
     /* The first call only reads. */

@@ -84,7 +84,8 @@ pub(crate) fn connection() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let connection = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (peer, _) = listener.accept().unwrap();
-    // Linux's own default, whatever this machine's is: bbr sets a timer for every burst, which would be most of the cost.
+    // Linux's own default, whatever this machine's is: bbr sets a timer for every burst, which would be most of the
+    // cost.
     set_tcp_congestion(&connection, "cubic")
         .or_else(|_| set_tcp_congestion(&connection, "reno"))
         .unwrap();
@@ -157,8 +158,8 @@ impl Receiver {
         Self { arrivals, thread }
     }
 
-    /// A connection for each stream. One thread reads them all, in turn: among hundreds of threads the fairness would be
-    /// the system's.
+    /// A connection for each stream. One thread reads them all, in turn: among hundreds of threads the fairness would
+    /// be the system's.
     pub(crate) fn raw(peers: Vec<TcpStream>) -> Self {
         let arrivals = Arrivals::new(peers.len());
         let counted = arrivals.clone();

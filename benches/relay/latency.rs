@@ -6,7 +6,6 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -148,19 +147,17 @@ fn measure(variant: Variant, count: usize) -> Times {
     let quit = event_loop.clone();
     let on_end = Rc::new(move |_| quit.quit());
     let message_stream = start(source, MESSAGES, false, Some(tap), Some(on_end));
-    let written = Arc::new(Mutex::new(Vec::new()));
-    let stamps = Arc::clone(&written);
     let message_writer = spawn("message writer", move || {
-        *stamps.lock().unwrap() = write_lines(messages.into(), count);
+        write_lines(messages.into(), count)
     });
     event_loop.run().unwrap();
 
     drop((data, message_stream));
     drop(link);
-    message_writer.join().unwrap();
+    let written = message_writer.join().unwrap();
     writers.join();
     let times = Times {
-        written: written.lock().unwrap().clone(),
+        written,
         left: left.take().stamps,
         arrived: receiver.join().unwrap().stamps,
     };
@@ -182,6 +179,7 @@ fn write_lines(mut pipe: File, count: usize) -> Vec<Instant> {
     written
 }
 
+/// Reads the connection to its end, slowly or not; when the lines have arrived.
 fn arrivals(peer: TcpStream, slow: bool) -> Lines {
     let mut lines = Lines::default();
     let each = |part: Part<'_>| {

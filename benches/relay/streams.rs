@@ -49,8 +49,8 @@ const ALONE: [(&str, Carrier); 5] = [
     ("read+write, 1 MiB", Carrier::Copy(LARGE_PIPE, 256 * 1024)),
 ];
 
-/// How often a round measures the carriers of one stream, in turn: their differences are small beside those from one run to
-/// the next.
+/// How often a round measures the carriers of one stream, in turn: their differences are small beside those from one
+/// run to the next.
 const TIMES_ALONE: usize = 3;
 
 /// Measures each case once, those of one stream [`TIMES_ALONE`] times.

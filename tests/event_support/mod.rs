@@ -113,8 +113,8 @@ impl Drop for Holder {
     }
 }
 
-/// How many turns the loop makes until a timer of a tenth of a second fires. A loop that waits makes one or two; one that
-/// spins makes thousands.
+/// How many turns the loop makes until a timer of a tenth of a second fires. A loop that waits makes one or two; one
+/// that spins makes thousands.
 pub(crate) fn turns_until_timer(events: &EventLoop) -> u64 {
     let before = events.turn_count();
     let owner = events.clone();
@@ -129,6 +129,6 @@ pub(crate) fn turns_until_timer(events: &EventLoop) -> u64 {
     events.turn_count() - before
 }
 
-/// The most turns [`turns_until_timer`] takes when nothing happens: one for the timer, one for a poller that wakes a moment
-/// early, and one each to notice and to replace a stale registration.
+/// The most turns [`turns_until_timer`] takes when nothing happens: one for the timer, one for a poller that wakes a
+/// moment early, and one each to notice and to replace a stale registration.
 pub(crate) const QUIET: u64 = 4;

@@ -46,7 +46,7 @@ fn seal(archive: &mut [u8], at: usize) {
 }
 
 /// Changes a few bytes, most of them in headers, most of which get a fitting checksum again.
-fn flip_bytes(dice: &mut Dice, archive: &mut [u8]) {
+pub(crate) fn flip_bytes(dice: &mut Dice, archive: &mut [u8]) {
     let headers = headers(archive);
     for _ in 0..=dice.roll(3) {
         let place = (!headers.is_empty() && dice.roll(4) > 0).then(|| dice.pick(&headers));

@@ -137,6 +137,15 @@ pub(crate) fn assert_same(archives: &[Vec<u8>], what: &dyn Fn(usize) -> String) 
     }
 }
 
+/// Each archive with the probes behind it, compared with GNU tar.
+pub(crate) fn assert_probed(archives: Vec<Vec<u8>>) {
+    let probed: Vec<_> = archives
+        .into_iter()
+        .map(|archive| [archive, probes(8), vec![0; 1024]].concat())
+        .collect();
+    assert_same(&probed, &|index| format!("archive {index}"));
+}
+
 /// The class of a hand-made header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Magic {
@@ -177,6 +186,11 @@ impl Header {
     pub(crate) fn put(&mut self, at: usize, bytes: &[u8]) -> &mut Self {
         self.0[at..at + bytes.len()].copy_from_slice(bytes);
         self
+    }
+
+    /// Writes the size in base-256, as GNU tar does from 8 GiB on.
+    pub(crate) fn put_large_size(&mut self, size: u64) -> &mut Self {
+        self.put(124, &[&[0x80, 0, 0, 0][..], &size.to_be_bytes()].concat())
     }
 
     /// The block with its checksum.

@@ -20,8 +20,8 @@ pub(crate) const READ: usize = 32 * 1024;
 pub(crate) const HIGH: usize = 100_000;
 pub(crate) const LOW: usize = 30_000;
 
-/// A connection whose bytes go to services: one if it is raw, one for each handle if it is framed. It is not read while any
-/// of its sinks wants a pause, as with `security_stream_pause`.
+/// A connection whose bytes go to services: one if it is raw, one for each handle if it is framed. It is not read while
+/// any of its sinks wants a pause, as with `security_stream_pause`.
 pub(crate) struct Inbound {
     core: Rc<Core>,
     /// The services' ends, by handle.

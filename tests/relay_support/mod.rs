@@ -13,7 +13,7 @@ use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use amrelay::event::EventLoop;
+use amrelay::event::{EventKind, EventLoop};
 use amrelay::relay::frame::{Decoder, Part};
 use amrelay::relay::{Link, LinkKind, LinkOptions, Stream, StreamOptions};
 use amrelay::sys::Descriptor;
@@ -174,6 +174,12 @@ pub(crate) fn frames_of(bytes: &[u8]) -> Vec<Frame> {
     receiver.frames
 }
 
+/// The bytes that frames carry, whatever their streams.
+pub(crate) fn payloads<'a>(frames: impl IntoIterator<Item = &'a Frame>) -> Vec<u8> {
+    let payload = |(_, payload): &'a Frame| payload;
+    frames.into_iter().flat_map(payload).copied().collect()
+}
+
 /// What each handle sent. Each must have ended once, with nothing after its end.
 pub(crate) fn ended_streams(frames: &[Frame]) -> BTreeMap<u32, Vec<u8>> {
     let mut open: BTreeMap<u32, Vec<u8>> = BTreeMap::new();
@@ -255,7 +261,6 @@ pub(crate) fn start(link: &Link, fd: OwnedFd, handle: u32, bulk: bool, codes: &C
 
 /// Turns the loop until `done`. Fails if the loop has nothing left to wait for.
 pub(crate) fn turn_until(event_loop: &EventLoop, done: impl Fn() -> bool) {
-    use amrelay::event::EventKind;
     // Keeps the loop from waiting for ever when `done` depends on another thread.
     let tick = event_loop.create(EventKind::Timer(Duration::from_millis(10)), Rc::new(|| {}));
     event_loop.activate(tick).unwrap();
@@ -283,7 +288,8 @@ pub(crate) fn read_a_byte(event_loop: &EventLoop, fd: impl AsFd) -> u8 {
     byte[0]
 }
 
-/// Ends a test that hangs: what stalls in the library's own code would stall the test too. Long enough to say nothing of speed.
+/// Ends a test that hangs: what stalls in the library's own code would stall the test too. Long enough to say nothing
+/// of speed.
 pub(crate) struct Watchdog {
     _alive: mpsc::Sender<()>,
 }

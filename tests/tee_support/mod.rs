@@ -1,12 +1,9 @@
 //! What the tests of the tee share: pipes, writers, readers, and the programs to compare with.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    reason = "each test file uses its own part"
-)]
+#![allow(dead_code, reason = "each test file uses its own part")]
 
-pub mod sandbox;
+pub(crate) mod sandbox;
 
+use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
@@ -19,48 +16,83 @@ use amrelay::tee::{Config, Index, Method, Output, Report, Tee};
 use rustix::pipe::{PipeFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with};
 
 /// Runs a test over both ways of moving the bytes.
-pub fn both_ways(test: impl Fn(Method)) {
+pub(crate) fn both_ways(test: impl Fn(Method)) {
     for method in [Method::Auto, Method::Copy] {
         test(method);
     }
 }
 
 /// A pipe of the system's usual size: (reader, writer).
-pub fn pipe() -> (OwnedFd, OwnedFd) {
+pub(crate) fn pipe() -> (OwnedFd, OwnedFd) {
     pipe_with(PipeFlags::CLOEXEC).unwrap()
 }
 
 /// A pipe of one page, as a user gets it who has used up his share of pipe memory.
-pub fn one_page_pipe() -> (OwnedFd, OwnedFd) {
+pub(crate) fn one_page_pipe() -> (OwnedFd, OwnedFd) {
     let (reader, writer) = pipe();
     assert_eq!(fcntl_setpipe_size(&writer, 4096).unwrap(), 4096);
     (reader, writer)
 }
 
+/// A pipe for an index of lines: its reader, and the index that writes into it.
+pub(crate) fn line_index() -> (OwnedFd, Index) {
+    let (reader, writer) = pipe();
+    (reader, Index::Tar(writer.into()))
+}
+
+/// A pipe for the index of a command: its reader, and the index that writes into it.
+pub(crate) fn command_index(command: &str) -> (OwnedFd, Index) {
+    let (reader, output) = pipe();
+    let index = Index::Command {
+        command: CString::new(command).unwrap(),
+        output: output.into(),
+        errors: None,
+        started: None,
+    };
+    (reader, index)
+}
+
 /// A tee between two descriptors, with CRC.
-pub fn config(input: OwnedFd, output: OwnedFd, index: Index, method: Method) -> Config {
+pub(crate) fn config(input: OwnedFd, output: OwnedFd, index: Index, method: Method) -> Config {
+    let output = Output::Descriptor(output.into());
+    Config {
+        index,
+        ..config_to(input, output, method)
+    }
+}
+
+/// A tee from a descriptor to any output, with CRC and without an index.
+pub(crate) fn config_to(input: OwnedFd, output: Output, method: Method) -> Config {
     Config {
         input: input.into(),
-        output: Output::Descriptor(output.into()),
+        output,
         crc: true,
-        index,
+        index: Index::None,
         method,
         pipe_size: None,
     }
 }
 
+/// Starts a tee between two pipes: the tee, the writer of its input, the reader of its output.
+pub(crate) fn start_between_pipes(index: Index, method: Method) -> (Tee, OwnedFd, OwnedFd) {
+    let (input, writer) = pipe();
+    let (reader, output) = pipe();
+    let tee = start(config(input, output, index, method));
+    (tee, writer, reader)
+}
+
 /// Writes all and closes, in a thread of its own.
-pub fn feed(writer: OwnedFd, bytes: Vec<u8>) -> JoinHandle<io::Result<()>> {
+pub(crate) fn feed(writer: OwnedFd, bytes: Vec<u8>) -> JoinHandle<io::Result<()>> {
     thread::spawn(move || File::from(writer).write_all(&bytes))
 }
 
 /// Reads to the end, in a thread of its own.
-pub fn collect(reader: OwnedFd) -> JoinHandle<Vec<u8>> {
+pub(crate) fn collect(reader: OwnedFd) -> JoinHandle<Vec<u8>> {
     thread::spawn(move || read_all(reader))
 }
 
 /// Reads to the end.
-pub fn read_all(reader: OwnedFd) -> Vec<u8> {
+pub(crate) fn read_all(reader: OwnedFd) -> Vec<u8> {
     let mut bytes = Vec::new();
     File::from(reader).read_to_end(&mut bytes).unwrap();
     bytes
@@ -69,7 +101,7 @@ pub fn read_all(reader: OwnedFd) -> Vec<u8> {
 /// Returns once a pipe that nobody reads holds as much as it takes: its writer is stalled.
 ///
 /// Short writes leave pages half empty, so that a full pipe may hold fewer bytes than its size.
-pub fn wait_until_full(reader: &OwnedFd) {
+pub(crate) fn wait_until_full(reader: &OwnedFd) {
     let mut before = 0;
     loop {
         let held = rustix::io::ioctl_fionread(reader).unwrap();
@@ -83,27 +115,20 @@ pub fn wait_until_full(reader: &OwnedFd) {
 }
 
 /// What a tee did with bytes written by a thread, all sides read at once.
-pub struct Outcome {
-    pub report: Report,
-    pub output: Vec<u8>,
-    pub index: Vec<u8>,
+pub(crate) struct Outcome {
+    pub(crate) report: Report,
+    pub(crate) output: Vec<u8>,
+    pub(crate) index: Vec<u8>,
 }
 
 /// Feeds `bytes` through a tee with a tar index.
-pub fn through_tee(bytes: &[u8], method: Method) -> Outcome {
-    let (index_reader, index) = pipe();
-    through(
-        pipe(),
-        pipe(),
-        bytes,
-        Index::Tar(index.into()),
-        index_reader,
-        method,
-    )
+pub(crate) fn through_tee(bytes: &[u8], method: Method) -> Outcome {
+    let (index_reader, index) = line_index();
+    through(pipe(), pipe(), bytes, index, index_reader, method)
 }
 
 /// Feeds `bytes` through a tee between the pipes, in this thread.
-pub fn through(
+pub(crate) fn through(
     (input, writer): (OwnedFd, OwnedFd),
     (reader, output): (OwnedFd, OwnedFd),
     bytes: &[u8],
@@ -125,7 +150,7 @@ pub fn through(
 impl Outcome {
     /// The data came through unharmed, and the checksum is that of the data.
     #[track_caller]
-    pub fn assert_data(&self, bytes: &[u8]) {
+    pub(crate) fn assert_data(&self, bytes: &[u8]) {
         assert_report(&self.report, bytes);
         assert!(self.output == bytes, "the output differs from the input");
     }
@@ -133,7 +158,7 @@ impl Outcome {
 
 /// The report speaks of exactly these bytes.
 #[track_caller]
-pub fn assert_report(report: &Report, bytes: &[u8]) {
+pub(crate) fn assert_report(report: &Report, bytes: &[u8]) {
     assert!(report.input.is_ok(), "{report:?}");
     assert!(report.output.is_ok(), "{report:?}");
     assert_eq!(report.bytes, bytes.len() as u64);
@@ -142,15 +167,15 @@ pub fn assert_report(report: &Report, bytes: &[u8]) {
 }
 
 /// CRC-32C by another implementation.
-pub fn reference_crc(bytes: &[u8]) -> u32 {
+pub(crate) fn reference_crc(bytes: &[u8]) -> u32 {
     crc::Crc::<u32>::new(&crc::CRC_32_ISCSI).checksum(bytes)
 }
 
 /// The index as upstream's pipeline makes it (client-src/sendbackup-gnutar.c).
-pub const INDEX_PIPELINE: &str = "LC_ALL=C tar -tf - 2>/dev/null | sed -e 's/^\\.//'";
+pub(crate) const INDEX_PIPELINE: &str = "LC_ALL=C tar -tf - 2>/dev/null | sed -e 's/^\\.//'";
 
 /// What upstream's pipeline prints for the archive.
-pub fn reference_index(archive: &[u8]) -> Vec<u8> {
+pub(crate) fn reference_index(archive: &[u8]) -> Vec<u8> {
     let mut child = Command::new("sh")
         .args(["-c", INDEX_PIPELINE])
         .stdin(Stdio::piped())
@@ -165,7 +190,7 @@ pub fn reference_index(archive: &[u8]) -> Vec<u8> {
 }
 
 /// Starts GNU tar, writing an archive of the directory.
-pub fn start_tar(directory: &Path, output: OwnedFd) -> Child {
+pub(crate) fn start_tar(directory: &Path, output: OwnedFd) -> Child {
     Command::new("tar")
         .args([
             "--create",
@@ -182,7 +207,7 @@ pub fn start_tar(directory: &Path, output: OwnedFd) -> Child {
 }
 
 /// An archive of the directory, by GNU tar.
-pub fn tar(directory: &Path) -> Vec<u8> {
+pub(crate) fn tar(directory: &Path) -> Vec<u8> {
     let (reader, writer) = pipe();
     let mut tar = start_tar(directory, writer);
     let archive = read_all(reader);
@@ -191,7 +216,7 @@ pub fn tar(directory: &Path) -> Vec<u8> {
 }
 
 /// A tree with awkward names, many small files, a large and a sparse one.
-pub fn make_tree(directory: &Path) {
+pub(crate) fn make_tree(directory: &Path) {
     for name in [
         "plain",
         "with space",
@@ -221,14 +246,14 @@ pub fn make_tree(directory: &Path) {
 }
 
 /// The archive of [`make_tree`]'s tree.
-pub fn tree_archive() -> Vec<u8> {
+pub(crate) fn tree_archive() -> Vec<u8> {
     let directory = tempfile::tempdir().unwrap();
     make_tree(directory.path());
     tar(directory.path())
 }
 
 /// Bytes without a pattern, the same each time.
-pub fn noise(length: usize) -> Vec<u8> {
+pub(crate) fn noise(length: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64 ^ length as u64;
     (0..length)
         .map(|_| {
@@ -241,6 +266,6 @@ pub fn noise(length: usize) -> Vec<u8> {
 }
 
 /// Starts a tee in its own thread.
-pub fn start(config: Config) -> Tee {
+pub(crate) fn start(config: Config) -> Tee {
     Tee::start(config).unwrap()
 }

@@ -1,16 +1,17 @@
-//! A thread in which the kernel refuses chosen system calls (seccomp(2)), to test what happens on systems that lack them.
+//! A thread in which the kernel refuses chosen system calls (seccomp(2)), to test what happens on systems that lack
+//! them.
 
 use std::thread;
 
 /// One refusal: the call's number, the value of its second argument if only that is refused, the error.
-pub struct Refusal {
-    pub call: libc::c_long,
-    pub second_argument: Option<u32>,
-    pub errno: i32,
+pub(crate) struct Refusal {
+    call: libc::c_long,
+    second_argument: Option<u32>,
+    errno: i32,
 }
 
 impl Refusal {
-    pub fn of(call: libc::c_long, errno: i32) -> Self {
+    pub(crate) fn of(call: libc::c_long, errno: i32) -> Self {
         Self {
             call,
             second_argument: None,
@@ -19,7 +20,7 @@ impl Refusal {
     }
 
     /// Pipes cannot be enlarged: `pipe-user-pages-soft` is used up.
-    pub fn of_enlarging() -> Self {
+    pub(crate) fn of_enlarging() -> Self {
         Self {
             call: libc::SYS_fcntl,
             second_argument: Some(u32::try_from(libc::F_SETPIPE_SZ).unwrap()),
@@ -29,7 +30,7 @@ impl Refusal {
 }
 
 /// Runs `test` in a thread with the refusals. Threads started by it inherit them.
-pub fn refusing<T: Send>(refusals: &[Refusal], test: impl FnOnce() -> T + Send) -> T {
+pub(crate) fn refusing<T: Send>(refusals: &[Refusal], test: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| {
         let thread = scope.spawn(|| {
             install(&program(refusals));
