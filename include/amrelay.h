@@ -68,7 +68,8 @@
 #define AMRELAY_E_SIZE -7003
 
 /**
- * The call does not fit the state of the handle: it has ended, is in use further up the stack, or the event is unknown.
+ * The call does not fit the state of the handle: it has ended, is in use further up the stack, or the event is
+ * unknown.
  */
 #define AMRELAY_E_STATE -7004
 
@@ -123,7 +124,8 @@
 #define AMRELAY_LOG_DEBUG 4
 
 /**
- * Kind of an event: its id is a descriptor; it fires when there is something to read, end of file, hang-up or an error.
+ * Kind of an event: its id is a descriptor; it fires when there is something to read, end of file, hang-up or an
+ * error.
  */
 #define AMRELAY_EVENT_READ 0
 
@@ -290,8 +292,8 @@ typedef struct amrelay_stream amrelay_stream;
 /**
  * A tee: passes a stream on and makes CRC and index of it, in a thread of its own.
  *
- * The output gets exactly the bytes of the input; what goes wrong with the index ends the index, never the data. A slow
- * reader of the index holds the data up only when 1 MiB waits for it.
+ * The output gets exactly the bytes of the input; what goes wrong with the index ends the index, never the data. A
+ * slow reader of the index holds the data up only when 1 MiB waits for it.
  */
 typedef struct amrelay_tee amrelay_tee;
 
@@ -336,19 +338,20 @@ typedef struct amrelay_link_options {
      */
     void (*on_error)(void *arg, int code);
     /**
-     * Called once after `amrelay_link_close`, maybe before that returns: nothing more will be written and no function of
-     * the link will be called any more. NULL: nobody is told.
+     * Called once after `amrelay_link_close`, maybe before that returns: nothing more will be written and no function
+     * of the link will be called any more. NULL: nobody is told.
      */
     void (*on_closed)(void *arg);
     /**
      * Callback links only: writes bytes of one frame, header included. Returns how many it took (1 to `len`),
-     * `AMRELAY_WANT_WRITE`, `AMRELAY_WANT_READ`, or -errno, which ends the link. After a refusal it is called again with the
-     * same bytes at the same address.
+     * `AMRELAY_WANT_WRITE`, `AMRELAY_WANT_READ`, or -errno, which ends the link. After a refusal it is called again
+     * with the same bytes at the same address.
      */
     int64_t (*write)(void *arg, const void *buf, size_t len);
     /**
-     * Callback links only: turns the payload of a frame into what is sent instead, at most 4 MiB, and stores where that
-     * is; called in the order of sending. Returns 0, or -errno, which ends the link. NULL: payloads are sent as they are.
+     * Callback links only: turns the payload of a frame into what is sent instead, at most 4 MiB, and stores where
+     * that is; called in the order of sending. Returns 0, or -errno, which ends the link. NULL: payloads are sent as
+     * they are.
      */
     int (*seal)(void *arg, const void *in, size_t in_len, void **out, size_t *out_len);
     /**
@@ -360,9 +363,9 @@ typedef struct amrelay_link_options {
      */
     void *arg;
     /**
-     * The largest payload of a bulk stream's frame, in bytes, at most 4 MiB (Amanda's receivers refuse more, `tcpm_recv_token`
-     * of common-src/security-util.c); 0: 256 KiB if spliced, 64 KiB if copied. Either gets smaller while the connection
-     * drains slowly.
+     * The largest payload of a bulk stream's frame, in bytes, at most 4 MiB (Amanda's receivers refuse more,
+     * `tcpm_recv_token` of common-src/security-util.c); 0: 256 KiB if spliced, 64 KiB if copied. Either gets smaller
+     * while the connection drains slowly.
      */
     size_t frame_size;
     /**
@@ -393,13 +396,13 @@ typedef struct amrelay_stream_options {
      */
     uint32_t flags;
     /**
-     * Is shown the stream's bytes, in order, after the connection has taken the frame they were in. Such a stream is not
-     * spliced. NULL: nobody is shown them.
+     * Is shown the stream's bytes, in order, after the connection has taken the frame they were in. Such a stream is
+     * not spliced. NULL: nobody is shown them.
      */
     void (*tap)(void *arg, const void *buf, size_t len);
     /**
-     * Called once, when nothing more is read: with 0 after the connection has taken all bytes and, except on a raw link,
-     * the frame that ends the stream; with -errno when the connection has failed or `fd` could not be read; with
+     * Called once, when nothing more is read: with 0 after the connection has taken all bytes and, except on a raw
+     * link, the frame that ends the stream; with -errno when the connection has failed or `fd` could not be read; with
      * -ECANCELED when the link was closed. The caller may close `fd` then. NULL: nobody is told.
      */
     void (*on_end)(void *arg, int code);
@@ -472,8 +475,9 @@ typedef struct amrelay_sink_options {
      */
     void (*on_resume)(void *arg);
     /**
-     * Called once, when nothing more is written: with 0 after `amrelay_sink_finish` when all is written, with -errno when
-     * writing has failed (-EPIPE: the reader has gone). The caller may close a lent `fd` then. NULL: nobody is told.
+     * Called once, when nothing more is written: with 0 after `amrelay_sink_finish` when all is written, with -errno
+     * when writing has failed (-EPIPE: the reader has gone). The caller may close a lent `fd` then. NULL: nobody is
+     * told.
      */
     void (*on_end)(void *arg, int code);
     /**
@@ -534,8 +538,8 @@ typedef struct amrelay_tee_options {
      */
     int output_fd;
     /**
-     * Used if `output_fd` is -1: takes all the bytes, waiting as long as it must, and returns 0, or -errno, which ends the
-     * tee. It is called in the tee's thread, where `amrelay_tee_wait` for this tee fails.
+     * Used if `output_fd` is -1: takes all the bytes, waiting as long as it must, and returns 0, or -errno, which ends
+     * the tee. It is called in the tee's thread, where `amrelay_tee_wait` for this tee fails.
      */
     int (*write)(void *arg, const void *buf, size_t len);
     /**
@@ -555,9 +559,9 @@ typedef struct amrelay_tee_options {
      */
     int error_fd;
     /**
-     * For `AMRELAY_INDEX_COMMAND`: is told the command's process id as soon as it runs, in the tee's thread. For a host
-     * that waits for any of its children: if it takes this one's status before the tee does, `index_status` is 0 and
-     * `index_code` leaves the status out of account. NULL: not wanted.
+     * For `AMRELAY_INDEX_COMMAND`: is told the command's process id as soon as it runs, in the tee's thread. For a
+     * host that waits for any of its children: if it takes this one's status before the tee does, `index_status` is 0
+     * and `index_code` leaves the status out of account. NULL: not wanted.
      */
     void (*index_started)(void *arg, int64_t process_id);
     /**
@@ -565,8 +569,8 @@ typedef struct amrelay_tee_options {
      */
     void *arg;
     /**
-     * What the data pipes are enlarged to where the system allows it, in bytes; 0: 1 MiB. Beneath 256 KiB bytes are copied,
-     * since the other way is then no faster.
+     * What the data pipes are enlarged to where the system allows it, in bytes; 0: 1 MiB. Beneath 256 KiB bytes are
+     * copied, since the other way is then no faster.
      */
     size_t pipe_size;
 } amrelay_tee_options;
@@ -696,8 +700,8 @@ int amrelay_loop_new(struct amrelay_loop **out);
  * Frees a loop. Its events are released, and an `amrelay_loop_run` further up the stack returns.
  *
  * Ownership: `loop` and its events are gone. Links, streams and sinks on it stay the caller's, who still has to free
- * them; nothing moves in them any more, and none of their functions is called. What a closed link had not written yet is
- * lost: turn the loop until `on_closed` first.
+ * them; nothing moves in them any more, and none of their functions is called. What a closed link had not written yet
+ * is lost: turn the loop until `on_closed` first.
  *
  * NULL: does nothing.
  *
@@ -716,8 +720,8 @@ void amrelay_loop_free(struct amrelay_loop *loop);
  *
  * NULL: `loop` and `out` NULL are refused; `fn` NULL makes an event without a callback; `arg` may be NULL.
  *
- * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_ARGUMENT` if `kind` is not one of `AMRELAY_EVENT_`, a descriptor or a number
- * of seconds is negative, or a descriptor is more than `INT_MAX`; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`,
+ * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_ARGUMENT` if `kind` is not one of `AMRELAY_EVENT_`, a descriptor or a
+ * number of seconds is negative, or a descriptor is more than `INT_MAX`; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`,
  * `AMRELAY_E_POISONED`.
  *
  * Threads: the loop's thread, in callbacks too.
@@ -841,9 +845,9 @@ int amrelay_loop_quit(struct amrelay_loop *loop);
 /**
  * Makes a link on a connection.
  *
- * Ownership: `*out` is the caller's, to be ended with `amrelay_link_close` or `amrelay_link_free`; after a failure it is
- * unchanged. `options` is copied. `options->fd` stays the caller's, who keeps it open until then (on a callback link:
- * until `on_closed`); `arg` must live as long.
+ * Ownership: `*out` is the caller's, to be ended with `amrelay_link_close` or `amrelay_link_free`; after a failure it
+ * is unchanged. `options` is copied. `options->fd` stays the caller's, who keeps it open until then (on a callback
+ * link: until `on_closed`); `arg` must live as long.
  *
  * NULL: `loop`, `options` and `out` NULL are refused, `options->write` NULL only on a callback link.
  *
@@ -866,9 +870,9 @@ int amrelay_link_new(struct amrelay_loop *loop,
  *
  * NULL: `link` NULL is refused, `buf` NULL only if `len` is not 0.
  *
- * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_ARGUMENT` if `len` exceeds `PTRDIFF_MAX`; `AMRELAY_E_LIMIT` if `len` is more
- * than 4 MiB (a receiver would refuse it), or 8 MiB would be queued; `AMRELAY_E_STATE` on a raw link; -errno if the
- * connection has failed; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
+ * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_ARGUMENT` if `len` exceeds `PTRDIFF_MAX`; `AMRELAY_E_LIMIT` if `len` is
+ * more than 4 MiB (a receiver would refuse it), or 8 MiB would be queued; `AMRELAY_E_STATE` on a raw link; -errno if
+ * the connection has failed; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
  *
  * Threads: the loop's thread, in callbacks too.
  */
@@ -878,16 +882,17 @@ int amrelay_link_send(struct amrelay_link *link,
                       size_t len);
 
 /**
- * Ends a link in good order: its streams end with -ECANCELED before this returns; control frames and the frame in flight
- * are still written in the background while the loop turns. Then `on_closed` is called, and `on_error` before it if that
- * failed.
+ * Ends a link in good order: its streams end with -ECANCELED before this returns; control frames and the frame in
+ * flight are still written in the background while the loop turns. Then `on_closed` is called, and `on_error` before
+ * it if that failed.
  *
  * Ownership: `link` is gone after success, still there after a failure. Its streams stay the caller's to free.
  * `options->fd` may be closed at once, since a duplicate is written to; on a callback link only after `on_closed`.
  *
  * NULL: `link` NULL is refused.
  *
- * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_THREAD`, `AMRELAY_E_POISONED`; `AMRELAY_E_PANIC`, after which the link is gone.
+ * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_THREAD`, `AMRELAY_E_POISONED`; `AMRELAY_E_PANIC`, after which the link is
+ * gone.
  *
  * Threads: the loop's thread, in callbacks too, the link's own included.
  */
@@ -910,15 +915,15 @@ void amrelay_link_free(struct amrelay_link *link);
 /**
  * Starts to read a descriptor into a link.
  *
- * Ownership: `*out` is the caller's, to be freed with `amrelay_stream_free`; after a failure it is unchanged. `options`
- * is copied. `options->fd` stays the caller's, who keeps it open until `on_end` or `amrelay_stream_free`; `arg` must live
- * as long.
+ * Ownership: `*out` is the caller's, to be freed with `amrelay_stream_free`; after a failure it is unchanged.
+ * `options` is copied. `options->fd` stays the caller's, who keeps it open until `on_end` or `amrelay_stream_free`;
+ * `arg` must live as long.
  *
  * NULL: `link`, `options` and `out` NULL are refused.
  *
- * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if `fd` is negative or a flag unknown; -EBADF if
- * `fd` is not open; `AMRELAY_E_STATE` if a raw link has its stream already; -errno if the connection has failed or `fd`
- * cannot be watched; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
+ * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if `fd` is negative or a flag unknown; -EBADF
+ * if `fd` is not open; `AMRELAY_E_STATE` if a raw link has its stream already; -errno if the connection has failed or
+ * `fd` cannot be watched; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
  *
  * Threads: the loop's thread, in callbacks too.
  */
@@ -927,8 +932,8 @@ int amrelay_stream_start(struct amrelay_link *link,
                          struct amrelay_stream **out);
 
 /**
- * Reads nothing more into a stream before `amrelay_stream_resume`: its writer is held back by its full pipe. A frame that
- * was begun is completed. Nothing happens to a stream that has ended.
+ * Reads nothing more into a stream before `amrelay_stream_resume`: its writer is held back by its full pipe. A frame
+ * that was begun is completed. Nothing happens to a stream that has ended.
  *
  * Ownership: nothing changes hands.
  *
@@ -955,7 +960,8 @@ int amrelay_stream_pause(struct amrelay_stream *stream);
 int amrelay_stream_resume(struct amrelay_stream *stream);
 
 /**
- * Tells how much of a stream the connection has taken, and what the stream waited for. May be asked after the end, too.
+ * Tells how much of a stream the connection has taken, and what the stream waited for. May be asked after the end,
+ * too.
  *
  * Ownership: `stats` stays the caller's and is written only on success.
  *
@@ -986,14 +992,15 @@ void amrelay_stream_free(struct amrelay_stream *stream);
 /**
  * Makes a sink.
  *
- * Ownership: `*out` is the caller's, to be freed with `amrelay_sink_free`; after a failure it is unchanged. `options` is
- * copied. `options->fd` stays the caller's, who keeps it open until `on_end` or `amrelay_sink_free`; with
+ * Ownership: `*out` is the caller's, to be freed with `amrelay_sink_free`; after a failure it is unchanged. `options`
+ * is copied. `options->fd` stays the caller's, who keeps it open until `on_end` or `amrelay_sink_free`; with
  * `AMRELAY_SINK_TAKE` it is the sink's, after a failure it is still the caller's. `arg` must live as long as the sink.
  *
  * NULL: `loop`, `options` and `out` NULL are refused.
  *
- * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if `fd` is negative, a flag unknown, or `low_water`
- * above `high_water`; -EBADF if `fd` is not open; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
+ * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if `fd` is negative, a flag unknown, or
+ * `low_water` above `high_water`; -EBADF if `fd` is not open; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`,
+ * `AMRELAY_E_POISONED`.
  *
  * Threads: the loop's thread, in callbacks too.
  */
@@ -1009,9 +1016,9 @@ int amrelay_sink_new(struct amrelay_loop *loop,
  * NULL: `sink` NULL is refused, `buf` NULL only if `len` is not 0.
  *
  * Returns: 0; 1 if more than `high_water` is queued: push nothing more before `on_resume`; `AMRELAY_E_NULL`;
- * `AMRELAY_E_ARGUMENT` if `len` exceeds `PTRDIFF_MAX`; `AMRELAY_E_LIMIT` if more than `high_water` and 4 MiB together would
- * be queued (nothing is then); `AMRELAY_E_STATE` after `amrelay_sink_finish`; -errno if writing has failed, now or before
- * (-EPIPE: the reader has gone; `on_end` follows from the loop); `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`,
+ * `AMRELAY_E_ARGUMENT` if `len` exceeds `PTRDIFF_MAX`; `AMRELAY_E_LIMIT` if more than `high_water` and 4 MiB together
+ * would be queued (nothing is then); `AMRELAY_E_STATE` after `amrelay_sink_finish`; -errno if writing has failed, now
+ * or before (-EPIPE: the reader has gone; `on_end` follows from the loop); `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`,
  * `AMRELAY_E_POISONED`.
  *
  * Threads: the loop's thread, in callbacks too.
@@ -1051,7 +1058,8 @@ int amrelay_sink_stats(const struct amrelay_sink *sink,
                        struct amrelay_stats *stats);
 
 /**
- * Frees a sink, and ends it at once if it has not ended: what is queued is lost, its functions are not called any more.
+ * Frees a sink, and ends it at once if it has not ended: what is queued is lost, its functions are not called any
+ * more.
  *
  * Ownership: `sink` is gone. A lent descriptor stays the caller's, a taken one is closed.
  *
@@ -1151,8 +1159,9 @@ int amrelay_index_skip(struct amrelay_index *index,
  *
  * NULL: `index` and `result` NULL are refused.
  *
- * Returns: 0, for a damaged archive or none too: see `result->state`; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE` if `result->size`
- * is not known; `AMRELAY_E_STATE` for a call from the line function; `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
+ * Returns: 0, for a damaged archive or none too: see `result->state`; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE` if
+ * `result->size` is not known; `AMRELAY_E_STATE` for a call from the line function; `AMRELAY_E_PANIC`,
+ * `AMRELAY_E_POISONED`.
  *
  * Threads: one thread at a time.
  */
@@ -1188,16 +1197,17 @@ void amrelay_index_free(struct amrelay_index *index);
 /**
  * Starts a tee in a thread of its own.
  *
- * Ownership: `*out` is the caller's, to be freed with `amrelay_tee_free`; after a failure it is unchanged. `options` and
- * the command are copied. Lent descriptors stay the caller's, who keeps them open until `amrelay_tee_wait` or
- * `amrelay_tee_free` returns; those that a flag names are the tee's, after a failure they are still the caller's. `arg`
- * must live as long as the tee's thread.
+ * Ownership: `*out` is the caller's, to be freed with `amrelay_tee_free`; after a failure it is unchanged. `options`
+ * and the command are copied. Lent descriptors stay the caller's, who keeps them open until `amrelay_tee_wait` or
+ * `amrelay_tee_free` returns; those that a flag names are the tee's, after a failure they are still the caller's.
+ * `arg` must live as long as the tee's thread.
  *
  * NULL: `options` and `out` NULL are refused, `write` NULL only if `output_fd` is -1, `index_command` NULL only for
  * `AMRELAY_INDEX_COMMAND`.
  *
- * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if a flag or the index is unknown, or a descriptor
- * that is needed is negative; -EBADF if one is not open; -EAGAIN if there can be no further thread; `AMRELAY_E_PANIC`.
+ * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if a flag or the index is unknown, or a
+ * descriptor that is needed is negative; -EBADF if one is not open; -EAGAIN if there can be no further thread;
+ * `AMRELAY_E_PANIC`.
  *
  * Threads: any thread. Do not change the environment at the same time.
  */
@@ -1212,8 +1222,9 @@ int amrelay_tee_start(const struct amrelay_tee_options *options,
  * NULL: `tee` and `result` NULL are refused.
  *
  * Returns: 0 if all data went from the input to the output, whatever became of the index; -errno: what ended the data
- * (`result` is written, and tells which side it was); `AMRELAY_E_NULL`; `AMRELAY_E_SIZE` if `result->size` is not known;
- * `AMRELAY_E_STATE` in the tee's own thread, and while another thread waits; `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
+ * (`result` is written, and tells which side it was); `AMRELAY_E_NULL`; `AMRELAY_E_SIZE` if `result->size` is not
+ * known; `AMRELAY_E_STATE` in the tee's own thread, and while another thread waits; `AMRELAY_E_PANIC`,
+ * `AMRELAY_E_POISONED`.
  *
  * Threads: any thread but the tee's own, one at a time.
  */

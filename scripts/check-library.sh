@@ -4,12 +4,6 @@ set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 cd "$repository"
 
-step() {
-    say "$1"
-    shift
-    "$@"
-}
-
 step "Format" cargo fmt --check
 step "Lints" cargo clippy --locked --all-targets -- -D warnings
 step "Documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items

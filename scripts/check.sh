@@ -4,13 +4,6 @@ set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 cd "$repository"
 
-# step NAME COMMAND...: says what is being checked; its output is shown as it comes.
-step() {
-    say "$1"
-    shift
-    "$@"
-}
-
 # Real backups with enough files and bytes to fill every pipe several times, not to be measured. Each line is what one of them
 # differs in from the first.
 backups() {

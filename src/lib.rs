@@ -44,7 +44,8 @@
 //! - **link**: the writing side of one network connection, whatever is carried over it.
 //! - **stream**: one source on its way into a link, from its first byte to its end.
 //! - **frame**: what a stream is cut into where several share a connection: 4 bytes length, 4 bytes handle, both
-//!   big-endian, then the bytes. Length 0 ends the stream. Amanda's source calls it a token (`common-src/security-util.c`).
+//!   big-endian, then the bytes. Length 0 ends the stream. Amanda's source calls it a token
+//!   (`common-src/security-util.c`).
 //! - **handle**: the number of a stream in its frames. (What the pointers of the C ABI lead to is called so as well.)
 //! - **sink**: a descriptor that bytes from the network are written to, and the queue before it.
 //! - **high-water mark**, **low-water mark**: when more bytes than the one are queued in a sink, the connection is to

@@ -1,8 +1,8 @@
 //! The event loop: readiness of descriptors, timers, wait events and deferred work, in one thread.
 //!
 //! Its semantics are those Amanda's `common-src/event.h` promises and its callers have come to rely on, so that it can
-//! stand under that interface in place of `GLib`. A callback may do anything with the loop: create, activate and release
-//! events, its own included, fire wait events, and turn the loop itself. No state is borrowed while one runs.
+//! stand under that interface in place of `GLib`. A callback may do anything with the loop: create, activate and
+//! release events, its own included, fire wait events, and turn the loop itself. No state is borrowed while one runs.
 //!
 //! `turn` makes one turn, `registry` knows the events, `registration` and `timers` what they wait for.
 #![forbid(unsafe_code)]
@@ -113,8 +113,8 @@ impl EventLoop {
         self.0.registry.borrow_mut().activate(id)
     }
 
-    /// Makes an event unable to fire; it neither keeps the loop going nor is its descriptor watched. It can be activated
-    /// again. Nothing happens if it is not active or has been released.
+    /// Makes an event unable to fire; it neither keeps the loop going nor is its descriptor watched. It can be
+    /// activated again. Nothing happens if it is not active or has been released.
     pub fn deactivate(&self, id: EventId) {
         self.0.registry.borrow_mut().deactivate(id);
     }
@@ -163,8 +163,8 @@ impl EventLoop {
     /// Turns the loop until no event but wait events is active; with `nonblock`, at most once and without blocking.
     ///
     /// # Errors
-    /// Those of `epoll_wait(2)`; ENOMEM, ENOSPC and EMFILE if the poller had to be replaced and could not be. Nothing is
-    /// lost then: the next call tries again.
+    /// Those of `epoll_wait(2)`; ENOMEM, ENOSPC and EMFILE if the poller had to be replaced and could not be. Nothing
+    /// is lost then: the next call tries again.
     pub fn turns(&self, nonblock: bool) -> io::Result<()> {
         while self.has_live() {
             self.turn(!nonblock)?;
@@ -175,8 +175,8 @@ impl EventLoop {
         Ok(())
     }
 
-    /// Turns the loop until [`EventLoop::quit`], waiting even when no event is active. A `quit` from before the call does
-    /// not count.
+    /// Turns the loop until [`EventLoop::quit`], waiting even when no event is active. A `quit` from before the call
+    /// does not count.
     ///
     /// # Errors
     /// Those of [`EventLoop::turns`].

@@ -11,7 +11,8 @@ pub const AMRELAY_E_NULL: c_int = -7001;
 pub const AMRELAY_E_ARGUMENT: c_int = -7002;
 /// The size field of a struct is not a size this library knows.
 pub const AMRELAY_E_SIZE: c_int = -7003;
-/// The call does not fit the state of the handle: it has ended, is in use further up the stack, or the event is unknown.
+/// The call does not fit the state of the handle: it has ended, is in use further up the stack, or the event is
+/// unknown.
 pub const AMRELAY_E_STATE: c_int = -7004;
 /// The bytes do not fit into a frame or a queue.
 pub const AMRELAY_E_LIMIT: c_int = -7005;

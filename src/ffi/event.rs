@@ -12,7 +12,8 @@ use super::guard::guard;
 use super::handle::{Handle, Marks, check_out, enter, publish, retire};
 use crate::event::{EventId, EventKind, EventLoop};
 
-/// Kind of an event: its id is a descriptor; it fires when there is something to read, end of file, hang-up or an error.
+/// Kind of an event: its id is a descriptor; it fires when there is something to read, end of file, hang-up or an
+/// error.
 pub const AMRELAY_EVENT_READ: u32 = 0;
 /// Kind of an event: its id is a descriptor; it fires when there is room to write, on hang-up and on an error.
 pub const AMRELAY_EVENT_WRITE: u32 = 1;
@@ -73,8 +74,8 @@ pub unsafe extern "C" fn amrelay_loop_new(out: *mut *mut amrelay_loop) -> c_int 
 /// Frees a loop. Its events are released, and an `amrelay_loop_run` further up the stack returns.
 ///
 /// Ownership: `loop` and its events are gone. Links, streams and sinks on it stay the caller's, who still has to free
-/// them; nothing moves in them any more, and none of their functions is called. What a closed link had not written yet is
-/// lost: turn the loop until `on_closed` first.
+/// them; nothing moves in them any more, and none of their functions is called. What a closed link had not written yet
+/// is lost: turn the loop until `on_closed` first.
 ///
 /// NULL: does nothing.
 ///
@@ -100,8 +101,8 @@ pub unsafe extern "C" fn amrelay_loop_free(r#loop: *mut amrelay_loop) {
 ///
 /// NULL: `loop` and `out` NULL are refused; `fn` NULL makes an event without a callback; `arg` may be NULL.
 ///
-/// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_ARGUMENT` if `kind` is not one of `AMRELAY_EVENT_`, a descriptor or a number
-/// of seconds is negative, or a descriptor is more than `INT_MAX`; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`,
+/// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_ARGUMENT` if `kind` is not one of `AMRELAY_EVENT_`, a descriptor or a
+/// number of seconds is negative, or a descriptor is more than `INT_MAX`; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`,
 /// `AMRELAY_E_POISONED`.
 ///
 /// Threads: the loop's thread, in callbacks too.

@@ -212,8 +212,9 @@ pub unsafe extern "C" fn amrelay_index_skip(index: *mut amrelay_index, n: u64) -
 ///
 /// NULL: `index` and `result` NULL are refused.
 ///
-/// Returns: 0, for a damaged archive or none too: see `result->state`; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE` if `result->size`
-/// is not known; `AMRELAY_E_STATE` for a call from the line function; `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
+/// Returns: 0, for a damaged archive or none too: see `result->state`; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE` if
+/// `result->size` is not known; `AMRELAY_E_STATE` for a call from the line function; `AMRELAY_E_PANIC`,
+/// `AMRELAY_E_POISONED`.
 ///
 /// Threads: one thread at a time.
 #[unsafe(no_mangle)]

@@ -67,16 +67,17 @@ pub struct amrelay_link_options {
     pub fd: c_int,
     /// Called once with -errno when the connection has failed, after the `on_end` of its streams. NULL: nobody is told.
     pub on_error: Option<unsafe extern "C" fn(arg: *mut c_void, code: c_int)>,
-    /// Called once after `amrelay_link_close`, maybe before that returns: nothing more will be written and no function of
-    /// the link will be called any more. NULL: nobody is told.
+    /// Called once after `amrelay_link_close`, maybe before that returns: nothing more will be written and no function
+    /// of the link will be called any more. NULL: nobody is told.
     pub on_closed: Option<unsafe extern "C" fn(arg: *mut c_void)>,
     /// Callback links only: writes bytes of one frame, header included. Returns how many it took (1 to `len`),
-    /// `AMRELAY_WANT_WRITE`, `AMRELAY_WANT_READ`, or -errno, which ends the link. After a refusal it is called again with the
-    /// same bytes at the same address.
+    /// `AMRELAY_WANT_WRITE`, `AMRELAY_WANT_READ`, or -errno, which ends the link. After a refusal it is called again
+    /// with the same bytes at the same address.
     pub write:
         Option<unsafe extern "C" fn(arg: *mut c_void, buf: *const c_void, len: size_t) -> i64>,
-    /// Callback links only: turns the payload of a frame into what is sent instead, at most 4 MiB, and stores where that
-    /// is; called in the order of sending. Returns 0, or -errno, which ends the link. NULL: payloads are sent as they are.
+    /// Callback links only: turns the payload of a frame into what is sent instead, at most 4 MiB, and stores where
+    /// that is; called in the order of sending. Returns 0, or -errno, which ends the link. NULL: payloads are sent as
+    /// they are.
     pub seal: Option<
         unsafe extern "C" fn(
             arg: *mut c_void,
@@ -90,9 +91,9 @@ pub struct amrelay_link_options {
     pub seal_free: Option<unsafe extern "C" fn(arg: *mut c_void, out: *mut c_void)>,
     /// Given to each of the functions.
     pub arg: *mut c_void,
-    /// The largest payload of a bulk stream's frame, in bytes, at most 4 MiB (Amanda's receivers refuse more, `tcpm_recv_token`
-    /// of common-src/security-util.c); 0: 256 KiB if spliced, 64 KiB if copied. Either gets smaller while the connection
-    /// drains slowly.
+    /// The largest payload of a bulk stream's frame, in bytes, at most 4 MiB (Amanda's receivers refuse more,
+    /// `tcpm_recv_token` of common-src/security-util.c); 0: 256 KiB if spliced, 64 KiB if copied. Either gets smaller
+    /// while the connection drains slowly.
     pub frame_size: size_t,
     /// What the pipes of bulk streams are enlarged to where the system allows it, in bytes; 0: 1 MiB. Beneath 256 KiB
     /// bytes are copied, since the other way is then no faster.
@@ -106,9 +107,9 @@ unsafe impl Layout for amrelay_link_options {
 
 /// Makes a link on a connection.
 ///
-/// Ownership: `*out` is the caller's, to be ended with `amrelay_link_close` or `amrelay_link_free`; after a failure it is
-/// unchanged. `options` is copied. `options->fd` stays the caller's, who keeps it open until then (on a callback link:
-/// until `on_closed`); `arg` must live as long.
+/// Ownership: `*out` is the caller's, to be ended with `amrelay_link_close` or `amrelay_link_free`; after a failure it
+/// is unchanged. `options` is copied. `options->fd` stays the caller's, who keeps it open until then (on a callback
+/// link: until `on_closed`); `arg` must live as long.
 ///
 /// NULL: `loop`, `options` and `out` NULL are refused, `options->write` NULL only on a callback link.
 ///
@@ -150,9 +151,9 @@ pub unsafe extern "C" fn amrelay_link_new(
 ///
 /// NULL: `link` NULL is refused, `buf` NULL only if `len` is not 0.
 ///
-/// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_ARGUMENT` if `len` exceeds `PTRDIFF_MAX`; `AMRELAY_E_LIMIT` if `len` is more
-/// than 4 MiB (a receiver would refuse it), or 8 MiB would be queued; `AMRELAY_E_STATE` on a raw link; -errno if the
-/// connection has failed; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
+/// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_ARGUMENT` if `len` exceeds `PTRDIFF_MAX`; `AMRELAY_E_LIMIT` if `len` is
+/// more than 4 MiB (a receiver would refuse it), or 8 MiB would be queued; `AMRELAY_E_STATE` on a raw link; -errno if
+/// the connection has failed; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
 ///
 /// Threads: the loop's thread, in callbacks too.
 #[unsafe(no_mangle)]
@@ -171,16 +172,17 @@ pub unsafe extern "C" fn amrelay_link_send(
     }
 }
 
-/// Ends a link in good order: its streams end with -ECANCELED before this returns; control frames and the frame in flight
-/// are still written in the background while the loop turns. Then `on_closed` is called, and `on_error` before it if that
-/// failed.
+/// Ends a link in good order: its streams end with -ECANCELED before this returns; control frames and the frame in
+/// flight are still written in the background while the loop turns. Then `on_closed` is called, and `on_error` before
+/// it if that failed.
 ///
 /// Ownership: `link` is gone after success, still there after a failure. Its streams stay the caller's to free.
 /// `options->fd` may be closed at once, since a duplicate is written to; on a callback link only after `on_closed`.
 ///
 /// NULL: `link` NULL is refused.
 ///
-/// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_THREAD`, `AMRELAY_E_POISONED`; `AMRELAY_E_PANIC`, after which the link is gone.
+/// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_THREAD`, `AMRELAY_E_POISONED`; `AMRELAY_E_PANIC`, after which the link is
+/// gone.
 ///
 /// Threads: the loop's thread, in callbacks too, the link's own included.
 #[unsafe(no_mangle)]
@@ -261,7 +263,8 @@ impl amrelay_link_options {
         Some(Rc::new(move |payload: &[u8], sealed: &mut Vec<u8>| {
             let mut out = std::ptr::null_mut();
             let mut out_len = 0;
-            // SAFETY: the host gave function and argument for this; all that is pointed to lives until the call returns.
+            // SAFETY: the host gave function and argument for this; all that is pointed to lives until the call
+            // returns.
             let code = unsafe {
                 seal(
                     arg,

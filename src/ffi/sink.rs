@@ -46,8 +46,9 @@ pub struct amrelay_sink_options {
     pub low_water: size_t,
     /// Called when a pause that `amrelay_sink_push` asked for is over. NULL: nobody is told.
     pub on_resume: Option<unsafe extern "C" fn(arg: *mut c_void)>,
-    /// Called once, when nothing more is written: with 0 after `amrelay_sink_finish` when all is written, with -errno when
-    /// writing has failed (-EPIPE: the reader has gone). The caller may close a lent `fd` then. NULL: nobody is told.
+    /// Called once, when nothing more is written: with 0 after `amrelay_sink_finish` when all is written, with -errno
+    /// when writing has failed (-EPIPE: the reader has gone). The caller may close a lent `fd` then. NULL: nobody is
+    /// told.
     pub on_end: Option<unsafe extern "C" fn(arg: *mut c_void, code: c_int)>,
     /// Given to each of the functions.
     pub arg: *mut c_void,
@@ -60,14 +61,15 @@ unsafe impl Layout for amrelay_sink_options {
 
 /// Makes a sink.
 ///
-/// Ownership: `*out` is the caller's, to be freed with `amrelay_sink_free`; after a failure it is unchanged. `options` is
-/// copied. `options->fd` stays the caller's, who keeps it open until `on_end` or `amrelay_sink_free`; with
+/// Ownership: `*out` is the caller's, to be freed with `amrelay_sink_free`; after a failure it is unchanged. `options`
+/// is copied. `options->fd` stays the caller's, who keeps it open until `on_end` or `amrelay_sink_free`; with
 /// `AMRELAY_SINK_TAKE` it is the sink's, after a failure it is still the caller's. `arg` must live as long as the sink.
 ///
 /// NULL: `loop`, `options` and `out` NULL are refused.
 ///
-/// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if `fd` is negative, a flag unknown, or `low_water`
-/// above `high_water`; -EBADF if `fd` is not open; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
+/// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if `fd` is negative, a flag unknown, or
+/// `low_water` above `high_water`; -EBADF if `fd` is not open; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`,
+/// `AMRELAY_E_POISONED`.
 ///
 /// Threads: the loop's thread, in callbacks too.
 #[unsafe(no_mangle)]
@@ -105,9 +107,9 @@ pub unsafe extern "C" fn amrelay_sink_new(
 /// NULL: `sink` NULL is refused, `buf` NULL only if `len` is not 0.
 ///
 /// Returns: 0; 1 if more than `high_water` is queued: push nothing more before `on_resume`; `AMRELAY_E_NULL`;
-/// `AMRELAY_E_ARGUMENT` if `len` exceeds `PTRDIFF_MAX`; `AMRELAY_E_LIMIT` if more than `high_water` and 4 MiB together would
-/// be queued (nothing is then); `AMRELAY_E_STATE` after `amrelay_sink_finish`; -errno if writing has failed, now or before
-/// (-EPIPE: the reader has gone; `on_end` follows from the loop); `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`,
+/// `AMRELAY_E_ARGUMENT` if `len` exceeds `PTRDIFF_MAX`; `AMRELAY_E_LIMIT` if more than `high_water` and 4 MiB together
+/// would be queued (nothing is then); `AMRELAY_E_STATE` after `amrelay_sink_finish`; -errno if writing has failed, now
+/// or before (-EPIPE: the reader has gone; `on_end` follows from the loop); `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`,
 /// `AMRELAY_E_POISONED`.
 ///
 /// Threads: the loop's thread, in callbacks too.
@@ -173,7 +175,8 @@ pub unsafe extern "C" fn amrelay_sink_stats(
     }
 }
 
-/// Frees a sink, and ends it at once if it has not ended: what is queued is lost, its functions are not called any more.
+/// Frees a sink, and ends it at once if it has not ended: what is queued is lost, its functions are not called any
+/// more.
 ///
 /// Ownership: `sink` is gone. A lent descriptor stays the caller's, a taken one is closed.
 ///

@@ -43,11 +43,11 @@ pub struct amrelay_stream_options {
     pub handle: u32,
     /// `AMRELAY_STREAM_` flags, 0 for none.
     pub flags: u32,
-    /// Is shown the stream's bytes, in order, after the connection has taken the frame they were in. Such a stream is not
-    /// spliced. NULL: nobody is shown them.
+    /// Is shown the stream's bytes, in order, after the connection has taken the frame they were in. Such a stream is
+    /// not spliced. NULL: nobody is shown them.
     pub tap: Option<unsafe extern "C" fn(arg: *mut c_void, buf: *const c_void, len: size_t)>,
-    /// Called once, when nothing more is read: with 0 after the connection has taken all bytes and, except on a raw link,
-    /// the frame that ends the stream; with -errno when the connection has failed or `fd` could not be read; with
+    /// Called once, when nothing more is read: with 0 after the connection has taken all bytes and, except on a raw
+    /// link, the frame that ends the stream; with -errno when the connection has failed or `fd` could not be read; with
     /// -ECANCELED when the link was closed. The caller may close `fd` then. NULL: nobody is told.
     pub on_end: Option<unsafe extern "C" fn(arg: *mut c_void, code: c_int)>,
     /// Given to each of the functions.
@@ -61,15 +61,15 @@ unsafe impl Layout for amrelay_stream_options {
 
 /// Starts to read a descriptor into a link.
 ///
-/// Ownership: `*out` is the caller's, to be freed with `amrelay_stream_free`; after a failure it is unchanged. `options`
-/// is copied. `options->fd` stays the caller's, who keeps it open until `on_end` or `amrelay_stream_free`; `arg` must live
-/// as long.
+/// Ownership: `*out` is the caller's, to be freed with `amrelay_stream_free`; after a failure it is unchanged.
+/// `options` is copied. `options->fd` stays the caller's, who keeps it open until `on_end` or `amrelay_stream_free`;
+/// `arg` must live as long.
 ///
 /// NULL: `link`, `options` and `out` NULL are refused.
 ///
-/// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if `fd` is negative or a flag unknown; -EBADF if
-/// `fd` is not open; `AMRELAY_E_STATE` if a raw link has its stream already; -errno if the connection has failed or `fd`
-/// cannot be watched; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
+/// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if `fd` is negative or a flag unknown; -EBADF
+/// if `fd` is not open; `AMRELAY_E_STATE` if a raw link has its stream already; -errno if the connection has failed or
+/// `fd` cannot be watched; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
 ///
 /// Threads: the loop's thread, in callbacks too.
 #[unsafe(no_mangle)]
@@ -97,8 +97,8 @@ pub unsafe extern "C" fn amrelay_stream_start(
     }
 }
 
-/// Reads nothing more into a stream before `amrelay_stream_resume`: its writer is held back by its full pipe. A frame that
-/// was begun is completed. Nothing happens to a stream that has ended.
+/// Reads nothing more into a stream before `amrelay_stream_resume`: its writer is held back by its full pipe. A frame
+/// that was begun is completed. Nothing happens to a stream that has ended.
 ///
 /// Ownership: nothing changes hands.
 ///
@@ -139,7 +139,8 @@ pub unsafe extern "C" fn amrelay_stream_resume(stream: *mut amrelay_stream) -> c
     }
 }
 
-/// Tells how much of a stream the connection has taken, and what the stream waited for. May be asked after the end, too.
+/// Tells how much of a stream the connection has taken, and what the stream waited for. May be asked after the end,
+/// too.
 ///
 /// Ownership: `stats` stays the caller's and is written only on success.
 ///

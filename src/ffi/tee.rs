@@ -39,8 +39,8 @@ pub const AMRELAY_INDEX_COMMAND: u32 = 2;
 
 /// A tee: passes a stream on and makes CRC and index of it, in a thread of its own.
 ///
-/// The output gets exactly the bytes of the input; what goes wrong with the index ends the index, never the data. A slow
-/// reader of the index holds the data up only when 1 MiB waits for it.
+/// The output gets exactly the bytes of the input; what goes wrong with the index ends the index, never the data. A
+/// slow reader of the index holds the data up only when 1 MiB waits for it.
 pub struct amrelay_tee {
     marks: Marks,
     tee: Mutex<Tee>,
@@ -69,8 +69,8 @@ pub struct amrelay_tee_options {
     pub input_fd: c_int,
     /// Where the stream goes, lent unless a flag says otherwise; -1: to `write`.
     pub output_fd: c_int,
-    /// Used if `output_fd` is -1: takes all the bytes, waiting as long as it must, and returns 0, or -errno, which ends the
-    /// tee. It is called in the tee's thread, where `amrelay_tee_wait` for this tee fails.
+    /// Used if `output_fd` is -1: takes all the bytes, waiting as long as it must, and returns 0, or -errno, which ends
+    /// the tee. It is called in the tee's thread, where `amrelay_tee_wait` for this tee fails.
     pub write:
         Option<unsafe extern "C" fn(arg: *mut c_void, buf: *const c_void, len: size_t) -> c_int>,
     /// One of `AMRELAY_INDEX_NONE`, `AMRELAY_INDEX_TAR`, `AMRELAY_INDEX_COMMAND`.
@@ -81,14 +81,14 @@ pub struct amrelay_tee_options {
     pub index_command: *const c_char,
     /// For `AMRELAY_INDEX_COMMAND`: standard error of the command, lent; -1: the caller's own.
     pub error_fd: c_int,
-    /// For `AMRELAY_INDEX_COMMAND`: is told the command's process id as soon as it runs, in the tee's thread. For a host
-    /// that waits for any of its children: if it takes this one's status before the tee does, `index_status` is 0 and
-    /// `index_code` leaves the status out of account. NULL: not wanted.
+    /// For `AMRELAY_INDEX_COMMAND`: is told the command's process id as soon as it runs, in the tee's thread. For a
+    /// host that waits for any of its children: if it takes this one's status before the tee does, `index_status` is 0
+    /// and `index_code` leaves the status out of account. NULL: not wanted.
     pub index_started: Option<unsafe extern "C" fn(arg: *mut c_void, process_id: i64)>,
     /// Given to `write` and `index_started`.
     pub arg: *mut c_void,
-    /// What the data pipes are enlarged to where the system allows it, in bytes; 0: 1 MiB. Beneath 256 KiB bytes are copied,
-    /// since the other way is then no faster.
+    /// What the data pipes are enlarged to where the system allows it, in bytes; 0: 1 MiB. Beneath 256 KiB bytes are
+    /// copied, since the other way is then no faster.
     pub pipe_size: size_t,
 }
 
@@ -131,16 +131,17 @@ unsafe impl Layout for amrelay_tee_result {
 
 /// Starts a tee in a thread of its own.
 ///
-/// Ownership: `*out` is the caller's, to be freed with `amrelay_tee_free`; after a failure it is unchanged. `options` and
-/// the command are copied. Lent descriptors stay the caller's, who keeps them open until `amrelay_tee_wait` or
-/// `amrelay_tee_free` returns; those that a flag names are the tee's, after a failure they are still the caller's. `arg`
-/// must live as long as the tee's thread.
+/// Ownership: `*out` is the caller's, to be freed with `amrelay_tee_free`; after a failure it is unchanged. `options`
+/// and the command are copied. Lent descriptors stay the caller's, who keeps them open until `amrelay_tee_wait` or
+/// `amrelay_tee_free` returns; those that a flag names are the tee's, after a failure they are still the caller's.
+/// `arg` must live as long as the tee's thread.
 ///
 /// NULL: `options` and `out` NULL are refused, `write` NULL only if `output_fd` is -1, `index_command` NULL only for
 /// `AMRELAY_INDEX_COMMAND`.
 ///
-/// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if a flag or the index is unknown, or a descriptor
-/// that is needed is negative; -EBADF if one is not open; -EAGAIN if there can be no further thread; `AMRELAY_E_PANIC`.
+/// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if a flag or the index is unknown, or a
+/// descriptor that is needed is negative; -EBADF if one is not open; -EAGAIN if there can be no further thread;
+/// `AMRELAY_E_PANIC`.
 ///
 /// Threads: any thread. Do not change the environment at the same time.
 #[unsafe(no_mangle)]
@@ -177,8 +178,9 @@ pub unsafe extern "C" fn amrelay_tee_start(
 /// NULL: `tee` and `result` NULL are refused.
 ///
 /// Returns: 0 if all data went from the input to the output, whatever became of the index; -errno: what ended the data
-/// (`result` is written, and tells which side it was); `AMRELAY_E_NULL`; `AMRELAY_E_SIZE` if `result->size` is not known;
-/// `AMRELAY_E_STATE` in the tee's own thread, and while another thread waits; `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
+/// (`result` is written, and tells which side it was); `AMRELAY_E_NULL`; `AMRELAY_E_SIZE` if `result->size` is not
+/// known; `AMRELAY_E_STATE` in the tee's own thread, and while another thread waits; `AMRELAY_E_PANIC`,
+/// `AMRELAY_E_POISONED`.
 ///
 /// Threads: any thread but the tee's own, one at a time.
 #[unsafe(no_mangle)]

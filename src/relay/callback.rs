@@ -31,7 +31,7 @@ pub struct Callbacks {
     /// Is given the rest of one frame, header included, never of two. A call after a refusal has the same bytes at the
     /// same address, as OpenSSL wants them. An error ends the link.
     pub write: WriteCallback,
-    /// Turns each payload into what is framed instead, in the order of sending; at most [`super::frame::MAX_FRAME`] bytes
-    /// and not none. Payloads of no bytes are not sealed. An error ends the link.
+    /// Turns each payload into what is framed instead, in the order of sending; at most [`super::frame::MAX_FRAME`]
+    /// bytes and not none. Payloads of no bytes are not sealed. An error ends the link.
     pub seal: Option<SealCallback>,
 }

@@ -1,7 +1,7 @@
 //! How large the frames of bulk streams are on one link. Pure.
 //!
-//! Large frames cost fewer system calls, and splicing is worth while with them alone; but whatever becomes ready behind a
-//! frame waits until it is out. So frames get smaller while the connection drains slowly, and larger again when it
+//! Large frames cost fewer system calls, and splicing is worth while with them alone; but whatever becomes ready behind
+//! a frame waits until it is out. So frames get smaller while the connection drains slowly, and larger again when it
 //! does not. docs/performance.md has the measurements behind the numbers.
 
 use std::time::Duration;
@@ -49,8 +49,8 @@ impl FrameSize {
         self.current
     }
 
-    /// A frame with so large a payload took so long from its beginning until the connection had all of it. A short one tells
-    /// nothing.
+    /// A frame with so large a payload took so long from its beginning until the connection had all of it. A short one
+    /// tells nothing.
     pub(super) fn left(&mut self, payload: usize, after: Duration) {
         let largest = self.wanted.unwrap_or(SPLICED);
         if payload < self.copied() {

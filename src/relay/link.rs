@@ -38,13 +38,14 @@ pub enum LinkKind {
 
 /// What [`Link::new`] needs to know.
 pub struct LinkOptions {
-    /// The connection. It is put in non-blocking mode and left so, and a TCP socket is kept from taking much more than it can
-    /// send (`TCP_NOTSENT_LOWAT`); on a callback link it is only waited for, and must stay open until `on_closed`.
+    /// The connection. It is put in non-blocking mode and left so, and a TCP socket is kept from taking much more than
+    /// it can send (`TCP_NOTSENT_LOWAT`); on a callback link it is only waited for, and must stay open until
+    /// `on_closed`.
     pub descriptor: Descriptor,
     /// Its kind.
     pub kind: LinkKind,
-    /// The largest payload of a bulk stream's frame, in bytes, at most [`MAX_FRAME`]. None: 256 KiB spliced, 64 KiB copied.
-    /// Either gets smaller while the connection drains slowly.
+    /// The largest payload of a bulk stream's frame, in bytes, at most [`MAX_FRAME`]. None: 256 KiB spliced, 64 KiB
+    /// copied. Either gets smaller while the connection drains slowly.
     pub frame_size: Option<usize>,
     /// What the pipes of bulk streams are enlarged to where the system allows it, in bytes. None: 1 MiB.
     pub pipe_size: Option<usize>,
@@ -54,8 +55,8 @@ pub struct LinkOptions {
     pub on_closed: Option<Notification>,
 }
 
-/// The writing side of one connection. Dropping it ends it at once: what is queued is lost, and neither its callbacks nor
-/// those of its streams are called any more. It stays in the thread of its loop.
+/// The writing side of one connection. Dropping it ends it at once: what is queued is lost, and neither its callbacks
+/// nor those of its streams are called any more. It stays in the thread of its loop.
 #[derive(Debug)]
 pub struct Link {
     pub(super) core: Rc<Core>,
@@ -136,8 +137,8 @@ impl Link {
     /// Starts to read a descriptor into the link.
     ///
     /// # Errors
-    /// [`Error::State`] when a raw link has its stream already; [`Error::System`] when the connection has failed, or the
-    /// descriptor is not open or cannot be watched. Nothing was started then.
+    /// [`Error::State`] when a raw link has its stream already; [`Error::System`] when the connection has failed, or
+    /// the descriptor is not open or cannot be watched. Nothing was started then.
     pub fn start(&self, options: StreamOptions) -> Result<Stream> {
         self.core.check_open()?;
         stream::start(&self.core, options)
@@ -149,9 +150,9 @@ impl Link {
         self.core.state.borrow().outgoing.held()
     }
 
-    /// Ends the link. Its streams end with `-ECANCELED`; control frames and the frame in flight are still written in the
-    /// background while the loop turns, then `on_closed` is called. The host may close its descriptor at once unless it is
-    /// a callback link: a duplicate is written to. If that fails, `on_error` is called before `on_closed`.
+    /// Ends the link. Its streams end with `-ECANCELED`; control frames and the frame in flight are still written in
+    /// the background while the loop turns, then `on_closed` is called. The host may close its descriptor at once
+    /// unless it is a callback link: a duplicate is written to. If that fails, `on_error` is called before `on_closed`.
     pub fn close(self) {
         self.core.begin_closing();
     }

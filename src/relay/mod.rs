@@ -4,8 +4,9 @@
 //! local descriptor that bytes from the network are written to. Nothing here blocks, and what is held in memory is
 //! bounded: a link that is full stops reading its sources, and a sink past its high-water mark asks for a pause.
 //!
-//! `frame`, `frame_size`, `schedule` (how streams share a connection) and `outgoing` (what is sent next) are pure; `link` holds a
-//! connection's state, `pump` and `writer` move its bytes, `closing` ends it; `source` and `stream` are the reading side.
+//! `frame`, `frame_size`, `schedule` (how streams share a connection) and `outgoing` (what is sent next) are pure;
+//! `link` holds a connection's state, `pump` and `writer` move its bytes, `closing` ends it; `source` and `stream` are
+//! the reading side.
 //!
 //! Callbacks may call anything, whatever they belong to: start and free streams, send, close and free links. No state
 //! is borrowed while one runs. A link whose callback turns the event loop makes no progress until the callback returns.

@@ -60,8 +60,8 @@ impl Core {
         self.pumping.set(false);
     }
 
-    /// The connection is ready; an event that nobody waits for any more is switched off only now, so that a link that is
-    /// full again and again costs no system call for it.
+    /// The connection is ready; an event that nobody waits for any more is switched off only now, so that a link that
+    /// is full again and again costs no system call for it.
     pub(super) fn on_ready(&self, direction: Direction) {
         let mut state = self.state.borrow_mut();
         let awaited = state.waiting == Some(direction);

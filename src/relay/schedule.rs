@@ -121,8 +121,8 @@ impl Schedule {
         }
     }
 
-    /// Whose turn it is, `None` when no stream is ready. The same stream again until it has been charged for its turn or
-    /// has become idle.
+    /// Whose turn it is, `None` when no stream is ready. The same stream again until it has been charged for its turn
+    /// or has become idle.
     pub fn next_turn(&mut self) -> Option<Key> {
         while let Some(&key) = self.sparse.front() {
             if self.stays_sparse(key) {

@@ -29,24 +29,24 @@ const PIECE: usize = 64 * 1024;
 
 /// What [`Sink::new`] needs to know.
 pub struct SinkOptions {
-    /// Where the bytes go; put in non-blocking mode and left so. If it is owned, it is closed when the sink ends, before
-    /// `on_end`.
+    /// Where the bytes go; put in non-blocking mode and left so. If it is owned, it is closed when the sink ends,
+    /// before `on_end`.
     pub descriptor: Descriptor,
     /// More queued bytes than this ask for a pause; 0 stands for [`HIGH_WATER`].
     pub high_water: usize,
-    /// Once no more than this is queued the pause is over; 0 stands for [`LOW_WATER`], or for the high-water mark where that
-    /// is lower.
+    /// Once no more than this is queued the pause is over; 0 stands for [`LOW_WATER`], or for the high-water mark where
+    /// that is lower.
     pub low_water: usize,
     /// Called when a pause that [`Sink::push`] asked for is over.
     pub on_resume: Option<Notification>,
-    /// Called once: with 0 after [`Sink::finish`] when all is written, with a negative errno when writing failed (`-EPIPE`:
-    /// the reader has gone).
+    /// Called once: with 0 after [`Sink::finish`] when all is written, with a negative errno when writing failed
+    /// (`-EPIPE`: the reader has gone).
     pub on_end: Option<CodeCallback>,
 }
 
-/// The way from the network to a local descriptor. Dropping it ends it at once: what is queued is lost, and its callbacks are
-/// not called any more. It stays in the thread of its loop, and calls back from there only, never from within its own
-/// functions.
+/// The way from the network to a local descriptor. Dropping it ends it at once: what is queued is lost, and its
+/// callbacks are not called any more. It stays in the thread of its loop, and calls back from there only, never from
+/// within its own functions.
 #[derive(Debug)]
 pub struct Sink {
     core: Rc<Core>,
@@ -56,7 +56,8 @@ impl Sink {
     /// Makes a sink.
     ///
     /// # Errors
-    /// [`Error::Argument`] when the low-water mark is above the high one; [`Error::System`] when the descriptor is not open.
+    /// [`Error::Argument`] when the low-water mark is above the high one; [`Error::System`] when the descriptor is not
+    /// open.
     pub fn new(event_loop: &EventLoop, options: SinkOptions) -> Result<Self> {
         let high_water = or_default(options.high_water, HIGH_WATER);
         let low_water = or_default(options.low_water, LOW_WATER.min(high_water));
@@ -102,8 +103,8 @@ impl Sink {
     /// high-water mark: nothing more should be pushed until `on_resume`.
     ///
     /// # Errors
-    /// [`Error::Limit`] when more than the high-water mark and [`MAX_FRAME`] together would be queued; none of `bytes` is
-    /// then. [`Error::State`] after [`Sink::finish`]. [`Error::System`] when writing has failed, now or before.
+    /// [`Error::Limit`] when more than the high-water mark and [`MAX_FRAME`] together would be queued; none of `bytes`
+    /// is then. [`Error::State`] after [`Sink::finish`]. [`Error::System`] when writing has failed, now or before.
     pub fn push(&self, bytes: &[u8]) -> Result<bool> {
         self.core.check_writable()?;
         let queued = self.core.queued.get();
@@ -122,8 +123,8 @@ impl Sink {
         self.core.queue(rest)
     }
 
-    /// Has what is queued written, then the sink ends: `on_end` is called with 0. If nothing is queued, the descriptor is
-    /// dropped before this returns: the reader sees the end even if the loop does not turn for a while.
+    /// Has what is queued written, then the sink ends: `on_end` is called with 0. If nothing is queued, the descriptor
+    /// is dropped before this returns: the reader sees the end even if the loop does not turn for a while.
     ///
     /// # Errors
     /// [`Error::State`] when called before; [`Error::System`] when writing has failed.

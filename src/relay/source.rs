@@ -40,8 +40,8 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// Puts the descriptor in non-blocking mode. `may_splice`: neither its stream nor its link needs to see the bytes; only
-    /// then a larger pipe is of use, of `pipe_size` bytes if the host has a wish.
+    /// Puts the descriptor in non-blocking mode. `may_splice`: neither its stream nor its link needs to see the bytes;
+    /// only then a larger pipe is of use, of `pipe_size` bytes if the host has a wish.
     pub(super) fn new(
         descriptor: Descriptor,
         bulk: bool,
@@ -98,8 +98,8 @@ impl Source {
         }
     }
 
-    /// The largest payload that is copied. A stream without bulk has short frames always, so that what waits behind them
-    /// does not wait long.
+    /// The largest payload that is copied. A stream without bulk has short frames always, so that what waits behind
+    /// them does not wait long.
     fn copied(&self, size: &FrameSize) -> usize {
         let length = if self.bulk { size.copied() } else { SMALLEST };
         // A pipe never gives more than it holds, so that a larger buffer would be waste.
@@ -112,7 +112,8 @@ impl Source {
 
     /// Reads the rest of a frame, which was left in the pipe to be spliced, behind what `buffer` holds.
     ///
-    /// Fails with `EIO` if the bytes have gone: somebody else has read from the pipe, and the frame can no more be completed.
+    /// Fails with `EIO` if the bytes have gone: somebody else has read from the pipe, and the frame can no more be
+    /// completed.
     pub(super) fn rescue(&self, buffer: &mut Vec<u8>, length: usize) -> io::Result<()> {
         let end = buffer.len() + length;
         while buffer.len() < end {

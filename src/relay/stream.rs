@@ -27,8 +27,8 @@ pub enum Method {
 
 /// What [`super::Link::start`] needs to know.
 pub struct StreamOptions {
-    /// Where the bytes come from; put in non-blocking mode and left so. If it is owned, it is closed when the stream ends,
-    /// before `on_end`.
+    /// Where the bytes come from; put in non-blocking mode and left so. If it is owned, it is closed when the stream
+    /// ends, before `on_end`.
     pub descriptor: Descriptor,
     /// The number of the stream in its frames; of no meaning on a raw link.
     pub handle: u32,
@@ -37,13 +37,13 @@ pub struct StreamOptions {
     /// Is shown the stream's bytes, in order, after the connection has taken them. Keeps the stream from being spliced.
     pub tap: Option<TapCallback>,
     /// Called once: with 0 when all bytes, and on a framed link the frame that ends the stream, have been taken; with a
-    /// negative errno when the connection failed or the source could not be read (that end is not marked to the receiver);
-    /// with `-ECANCELED` when the link was closed.
+    /// negative errno when the connection failed or the source could not be read (that end is not marked to the
+    /// receiver); with `-ECANCELED` when the link was closed.
     pub on_end: Option<CodeCallback>,
 }
 
-/// A stream of a link. Dropping it stops it: a frame that was begun is completed, nothing more is read, and its callbacks
-/// are not called any more. It may outlive its link.
+/// A stream of a link. Dropping it stops it: a frame that was begun is completed, nothing more is read, and its
+/// callbacks are not called any more. It may outlive its link.
 #[derive(Debug)]
 pub struct Stream {
     core: Rc<Core>,

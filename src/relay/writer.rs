@@ -34,8 +34,8 @@ enum Progress {
 }
 
 impl Core {
-    /// Gives the rest of the frame to the host. The bytes leave the state meanwhile, so that the callback may do anything;
-    /// their address stays the same.
+    /// Gives the rest of the frame to the host. The bytes leave the state meanwhile, so that the callback may do
+    /// anything; their address stays the same.
     pub(super) fn write_by_callback(&self, callbacks: &Callbacks) -> Halt {
         loop {
             let Some((bytes, sent)) = self.state.borrow_mut().lend_frame() else {

@@ -1,5 +1,5 @@
-//! Reading and writing pipes without waiting, whatever mode their open files are in: the flag `RWF_NOWAIT` of preadv2(2) and
-//! pwritev2(2), which pipes know since Linux 6.5.
+//! Reading and writing pipes without waiting, whatever mode their open files are in: the flag `RWF_NOWAIT` of
+//! preadv2(2) and pwritev2(2), which pipes know since Linux 6.5.
 
 use std::io;
 use std::os::fd::BorrowedFd;

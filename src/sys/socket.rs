@@ -52,8 +52,8 @@ pub(crate) fn send(
     Ok(sent?)
 }
 
-/// Keeps a TCP socket from taking more than `bytes` that it has not sent (tcp(7), `TCP_NOTSENT_LOWAT`), however large its buffer
-/// has grown for what is on its way. What is no TCP socket is left as it is.
+/// Keeps a TCP socket from taking more than `bytes` that it has not sent (tcp(7), `TCP_NOTSENT_LOWAT`), however large
+/// its buffer has grown for what is on its way. What is no TCP socket is left as it is.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn limit_unsent(fd: BorrowedFd<'_>, bytes: u32) {
     #[allow(clippy::cast_possible_truncation, reason = "four bytes")]

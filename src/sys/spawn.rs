@@ -15,8 +15,8 @@ pub(crate) fn inherit_only_standard(command: &mut Command) {
     }
 }
 
-/// Marks every descriptor from 3 on. Marking instead of closing leaves alone the pipe through which the standard library
-/// learns that exec failed.
+/// Marks every descriptor from 3 on. Marking instead of closing leaves alone the pipe through which the standard
+/// library learns that exec failed.
 fn close_others_on_exec() {
     if !mark_range() {
         mark_each();

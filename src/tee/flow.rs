@@ -156,7 +156,7 @@ impl Flow {
     }
 
     /// Leaves the input alone for so long, that it fills.
-    pub(super) fn rest(&mut self, time: Duration) {
+    pub(super) fn nap(&mut self, time: Duration) {
         self.meter.wait_for(Wait::Writer);
         thread::sleep(time);
     }

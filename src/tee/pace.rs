@@ -1,26 +1,27 @@
 //! How soon to look again at an input whose bytes have all been taken.
 //!
-//! Who looks at once finds few bytes, and their writer in the middle of writing more: both then wait for the pipe's lock, and
-//! soon the input is empty again. A rest of a fraction of a millisecond lets the pipe fill, so that the same bytes come in
-//! a tenth of the wake-ups; it follows the writer's speed, so that the pipe is seldom found full. The first bytes after a
-//! silence never wait: the rest comes after a transfer, not before it. docs/performance.md has the measurements.
+//! Who looks at once finds few bytes, and their writer in the middle of writing more: both then wait for the pipe's
+//! lock, and soon the input is empty again. A nap of a fraction of a millisecond lets the pipe fill, so that the same
+//! bytes come in a tenth of the wake-ups; it follows the writer's speed, so that the pipe is seldom found full. The
+//! first bytes after a silence never wait: the nap comes after a transfer, not before it. docs/performance.md has the
+//! measurements.
 
 use std::time::Duration;
 
 use super::ZERO_COPY_MINIMUM;
 
-/// A shorter rest costs more than it saves: timers are about as coarse as this.
+/// A shorter nap costs more than it saves: timers are about as coarse as this.
 const SHORTEST: Duration = Duration::from_micros(20);
 
 /// A longer one saves little more, and a fast writer would find the pipe full.
 const LONGEST: Duration = Duration::from_micros(500);
 
-/// The rests of one input.
+/// The naps of one input.
 #[derive(Debug)]
 pub(super) struct Pace {
     /// What the input's pipe holds.
     capacity: usize,
-    rest: Duration,
+    nap: Duration,
 }
 
 impl Pace {
@@ -28,27 +29,28 @@ impl Pace {
     pub(super) fn new(capacity: usize) -> Self {
         Self {
             capacity,
-            rest: Duration::ZERO,
+            nap: Duration::ZERO,
         }
     }
 
     /// The input held `taken` bytes, and they have been taken: how long to leave it alone, if at all.
     ///
-    /// Never where bytes are better copied: so small a pipe is full before the shortest rest is over. With more than seven
-    /// eighths of the pipe, the writer may have had to wait, and the rest gets shorter; with less than half of it, longer.
-    pub(super) fn rest(&mut self, taken: usize) -> Option<Duration> {
+    /// Never where bytes are better copied: so small a pipe is full before the shortest nap is over. With more than
+    /// seven eighths of the pipe, the writer may have had to wait, and the nap gets shorter; with less than half of
+    /// it, longer.
+    pub(super) fn nap(&mut self, taken: usize) -> Option<Duration> {
         if taken >= self.capacity / 8 * 7 {
-            self.rest -= self.rest / 4;
+            self.nap -= self.nap / 4;
         } else if taken < self.capacity / 2 {
-            self.rest = LONGEST.min(self.rest + self.rest / 4 + SHORTEST / 4);
+            self.nap = LONGEST.min(self.nap + self.nap / 4 + SHORTEST / 4);
         }
-        (self.capacity >= ZERO_COPY_MINIMUM && self.rest >= SHORTEST).then_some(self.rest)
+        (self.capacity >= ZERO_COPY_MINIMUM && self.nap >= SHORTEST).then_some(self.nap)
     }
 
-    /// Nothing had come when the input was looked at again: the writer is not one to rest for.
+    /// Nothing had come when the input was looked at again: the writer is not one to nap for.
     pub(super) fn came_to_nothing(&mut self) {
-        if self.rest >= SHORTEST {
-            self.rest = Duration::ZERO;
+        if self.nap >= SHORTEST {
+            self.nap = Duration::ZERO;
         }
     }
 }
@@ -59,49 +61,49 @@ mod tests {
 
     const PIPE: usize = 1 << 20;
 
-    /// The rest after each of these amounts.
-    fn rests(amounts: &[usize]) -> Vec<Option<Duration>> {
-        rests_of(PIPE, amounts)
+    /// The nap after each of these amounts.
+    fn naps(amounts: &[usize]) -> Vec<Option<Duration>> {
+        naps_of(PIPE, amounts)
     }
 
-    fn rests_of(capacity: usize, amounts: &[usize]) -> Vec<Option<Duration>> {
+    fn naps_of(capacity: usize, amounts: &[usize]) -> Vec<Option<Duration>> {
         let mut pace = Pace::new(capacity);
-        amounts.iter().map(|&amount| pace.rest(amount)).collect()
+        amounts.iter().map(|&amount| pace.nap(amount)).collect()
     }
 
     #[test]
     fn a_slow_writer_is_left_alone_for_longer_and_longer() {
-        let rests = rests(&[10 << 10; 40]);
-        assert!(rests.windows(2).all(|pair| pair[0] <= pair[1]));
-        assert_eq!(rests[39], Some(LONGEST));
+        let naps = naps(&[10 << 10; 40]);
+        assert!(naps.windows(2).all(|pair| pair[0] <= pair[1]));
+        assert_eq!(naps[39], Some(LONGEST));
     }
 
     #[test]
     fn a_small_pipe_is_never_left_alone() {
-        assert_eq!(rests_of(64 << 10, &[1000; 40]), vec![None; 40]);
+        assert_eq!(naps_of(64 << 10, &[1000; 40]), vec![None; 40]);
     }
 
     #[test]
     fn a_full_pipe_ends_the_rests() {
         let mut amounts = vec![10 << 10; 40];
         amounts.extend([PIPE; 20]);
-        assert_eq!(rests(&amounts)[59], None);
+        assert_eq!(naps(&amounts)[59], None);
     }
 
     #[test]
     fn a_rest_that_came_to_nothing_is_the_last() {
         let mut pace = Pace::new(PIPE);
-        while pace.rest(1000).is_none() {}
+        while pace.nap(1000).is_none() {}
         pace.came_to_nothing();
-        assert_eq!(pace.rest(1000), None);
+        assert_eq!(pace.nap(1000), None);
     }
 
     #[test]
     fn a_pipe_found_well_filled_keeps_the_rest() {
         let mut amounts = vec![10 << 10; 10];
         amounts.extend([PIPE / 4 * 3; 5]);
-        let rests = rests(&amounts);
-        assert!(rests[9].is_some());
-        assert!(rests[9..].iter().all(|rest| *rest == rests[9]));
+        let naps = naps(&amounts);
+        assert!(naps[9].is_some());
+        assert!(naps[9..].iter().all(|nap| *nap == naps[9]));
     }
 }

@@ -1,7 +1,7 @@
 //! The way without copying: tee(2) into a side pipe, splice(2) the original on, read the side pipe for CRC and index.
 //!
-//! One copy is left, the one into the buffer that CRC and index look at. Where neither of them needs the next bytes, not
-//! even that.
+//! One copy is left, the one into the buffer that CRC and index look at. Where neither of them needs the next bytes,
+//! not even that.
 //!
 //! `EAGAIN` of these calls means an empty source or a full target. Here it is always clear which: the side pipe is
 //! empty before each tee(2), so that only the input can be at fault; and before each splice(2) it is known how much
@@ -29,8 +29,8 @@ pub(super) struct SidePipe {
 }
 
 impl SidePipe {
-    /// Makes a side pipe for data pipes that hold `data_pipes` bytes. None if it, or they, would be too small to be worth
-    /// it.
+    /// Makes a side pipe for data pipes that hold `data_pipes` bytes. None if it, or they, would be too small to be
+    /// worth it.
     pub(super) fn new(data_pipes: usize) -> Option<Self> {
         if data_pipes < ZERO_COPY_MINIMUM {
             return None;
@@ -74,7 +74,7 @@ fn pass_unseen(flow: &mut Flow, pace: &mut Pace, skippable: u64) -> Result<Optio
             flow.passed_unseen(count);
             // As many as were asked for: there may be more.
             if count < length {
-                rest(flow, pace, count);
+                nap(flow, pace, count);
             }
         }
         Err(error) if would_wait(&error) => {
@@ -114,7 +114,7 @@ fn pass_seen(
     show_side(flow, side, count, buffer)?;
     // Where the output has to be waited for, the input has its time to fill anyway.
     if left == 0 {
-        rest(flow, pace, count);
+        nap(flow, pace, count);
     }
     while left > 0 {
         match result {
@@ -132,9 +132,9 @@ fn pass_seen(
 }
 
 /// All `taken` bytes that the input held have been passed on.
-fn rest(flow: &mut Flow, pace: &mut Pace, taken: usize) {
-    if let Some(time) = pace.rest(taken) {
-        flow.rest(time);
+fn nap(flow: &mut Flow, pace: &mut Pace, taken: usize) {
+    if let Some(time) = pace.nap(taken) {
+        flow.nap(time);
     }
 }
 
