@@ -38,7 +38,10 @@ short_backup() {
 unconnected_dump() {
     kept "unconnected-$1" "Dump over $1 that nobody connects to" env BUILT=yes AUTH="$1" scripts/stalls.sh --unconnected
 }
-export -f kept short_backup unconnected_dump say
+hung_dumps() {
+    kept "hung-$1" "Dumps over $1 that hang and that their dumpers leave" env BUILT=yes AUTH="$1" scripts/stalls.sh --hung
+}
+export -f kept short_backup unconnected_dump hung_dumps say
 export build
 
 # Each runs in a sandbox of its own, so that several can run at once.
@@ -49,11 +52,11 @@ short_backups() {
     backups | xargs -P "$(nproc)" -L 1 bash -c 'short_backup "$@"' short_backup
 }
 
-# Amanda waits half a minute for the connections, over both kinds at once.
-unconnected_dumps() {
-    # The variable belongs to the shells that xargs starts.
+# over_both CHECK: over both kinds of connections at once, as amandad waits for most of the time.
+over_both() {
+    # The variables belong to the shells that xargs starts.
     # shellcheck disable=SC2016
-    printf '%s\n' bsd bsdudp | xargs -P 2 -L 1 bash -c 'unconnected_dump "$@"' unconnected_dump
+    printf '%s\n' bsd bsdudp | xargs -P 2 -L 1 bash -c '"$0" "$@"' "$1"
 }
 
 # Amanda's own tests of the code that the patches touch; event-test runs over GLib's loop and over libamrelay's.
@@ -83,5 +86,6 @@ step "Patched Amanda --without-amrelay" without_the_library
 step "Faults" env BUILT=yes scripts/faults.sh
 step "Stalls" env BUILT=yes AUTH=bsd scripts/stalls.sh
 step "Stalls within connections of several streams" env BUILT=yes AUTH=bsdudp scripts/stalls.sh
-step "Dumps that nobody connects to" unconnected_dumps
+step "Dumps that nobody connects to" over_both unconnected_dump
+step "Dumps that hang and that their dumpers leave" over_both hung_dumps
 say "All checks passed"

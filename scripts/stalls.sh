@@ -7,6 +7,10 @@
 # him, a dump that was begun before must be completed, another one begun and completed, both right. When its time is over,
 # amandad must end the dump that nobody wants, and leave nothing.
 #
+# stalls.sh --hung: the server's dumpers of two dumps are killed, while a tar of the one and a sendbackup of the other hang. While
+# amandad waits for their processes, a third dump must begin to send and be completed. The first must be ended by SIGTERM, the
+# second be given up, and nothing be left once it goes on.
+#
 # stalls.sh --bench: both Amandas in turn. One figure a line: group, case, variant, metric and value, separated by tabs.
 #   - the speed of two dumps beside a third that is stopped for STALL seconds, and of the same two alone;
 #   - amandad's memory, processor time and wake-ups over ten seconds while all of its dumps are stopped.
@@ -14,8 +18,8 @@
 #
 # Variables, beside those of lib/common.sh:
 #   AUTH   bsd (default): each stream has a connection of its own; bsdudp: the streams of one dump share one. Upstream's
-#          amandad fails the check with bsdudp: it stands still as a whole, as it does with both when nobody connects. The bench
-#          takes both, a quick one bsd only.
+#          amandad fails the check with bsdudp: it stands still as a whole, as it does with both when nobody connects or a dump
+#          hangs. The bench takes both, a quick one bsd only.
 #   LIMIT  seconds after which something counts as hanging (default 120)
 #   DUMPS  how many dumps of four streams are stopped at once (default 8). Where upstream's amandad comes to have about 150
 #          open descriptors, which is between 9 and 10 dumps, it may fail to start sendbackup; that measurement fails then.
@@ -53,7 +57,7 @@ if [ "${1-}" != --inside ]; then
     handed_on+=(AUTH LIMIT STALL MEGABYTES)
     case ${1-} in
         --bench) bench ;;
-        '' | --unconnected)
+        '' | --unconnected | --hung)
             action=${1-check}
             build_for_backup openbsd-inetd
             in_sandbox "${action#--}"
@@ -72,7 +76,7 @@ failures=0
 # Set by the part that chooses the server; used by others.
 # shellcheck disable=SC2034 # server_config is used by the parts alone
 server_config='' server_state=''
-for part in server config kerberos network data dump verify restore client stall unconnected; do
+for part in server config kerberos network data dump verify restore client stall unconnected hung; do
     # shellcheck source=/dev/null
     . "$repository/scripts/lib/$part.sh"
 done
@@ -141,6 +145,31 @@ unconnected() {
     end_dumps
     expect_given_up
     verify_dumps "${names[@]}"
+}
+
+hung() {
+    local name names=(one two three) terminated abandoned
+    for name in "${names[@]}"; do
+        make_many "$data/$name" 500
+        describe_tree "$data/$name" >"$run/logs/tree-$name"
+        add_disk "$name" "$data/$name"
+    done
+    say "A dump beside two that hang and whose dumpers have gone"
+    begin_dumps 0 3
+    expect_one_amandad 3
+    terminated=$(service_of one)
+    abandoned=$(service_of three)
+    hang "$(tar_of one)"
+    hang "$abandoned"
+    kill_dumpers one three
+    open_gate
+    expect_done two
+    expect_hung "$abandoned"
+    expect_terminated "$terminated"
+    expect_abandoned "$abandoned"
+    expect_ends
+    end_failed_dumps
+    verify_dumps two
 }
 
 # figure CASE METRIC VALUE
@@ -232,7 +261,7 @@ action=$1
 shift
 # Standard output is the figures'; a check has none.
 exec {figures}>&1
-case $action in check | unconnected) ;; *) exec >&2 ;; esac
+case $action in check | unconnected | hung) ;; *) exec >&2 ;; esac
 prepare_run
 replace_tar "$repository/scripts/lib/gated-tar"
 trap 'stop_network' EXIT
@@ -240,10 +269,11 @@ start_network
 "$action" "$@"
 stop_network
 # A dump that is given up tells of errors.
-[ "$action" = unconnected ] || verify_debug_files
+case $action in unconnected | hung) ;; *) verify_debug_files ;; esac
 verify_nothing_left
 [ "$failures" -eq 0 ] || die "$failures checks failed; see ${run#"$repository"/}"
 case $action in
     check) say "A stopped dumper holds back its own dump alone" ;;
     unconnected) say "Who does not connect holds back his own dump alone" ;;
+    hung) say "A dump that does not end holds back no other" ;;
 esac
