@@ -178,6 +178,7 @@ figure() { printf 'stalls\t%s\t%s\t%s\t%s\n' "$AUTH, $1" "${variant/relay/patche
 # How many MB/s the dumps of two and three make together, from the opening of the gate to the end of the second.
 measure_speed() {
     local start timeout_at
+    warm_holding $((MEGABYTES * 3))
     open_gate
     start=$EPOCHREALTIME
     timeout_at=$((SECONDS + LIMIT))

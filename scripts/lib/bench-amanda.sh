@@ -65,6 +65,8 @@ dump_measured() {
     local name=${1##*/} log kilobytes
     echo "localhost $name $1 measured" >"$server_config/disklist"
     : >"$run/logs/client.times"
+    # More than any dump here.
+    warm_holding 2304
     start_inetd
     run_amdump "$run/logs/amdump.out" || {
         cat "$run/logs/amdump.out" "$(newest_log)" >&2
