@@ -35,13 +35,9 @@ short_backup() {
     kept "$AMRELAY-${difference// /-}" "Backup with $difference" env BUILT=yes FILES=300 MEGABYTES=8 "$@" scripts/backup.sh
 }
 
-unconnected_dump() {
-    kept "unconnected-$1" "Dump over $1 that nobody connects to" env BUILT=yes AUTH="$1" scripts/stalls.sh --unconnected
-}
-hung_dumps() {
-    kept "hung-$1" "Dumps over $1 that hang and that their dumpers leave" env BUILT=yes AUTH="$1" scripts/stalls.sh --hung
-}
-export -f kept short_backup unconnected_dump hung_dumps say
+# short_stalls KIND AUTH
+short_stalls() { kept "$1-$2" "Stalls, $1, over $2" env BUILT=yes AUTH="$2" scripts/stalls.sh "--$1"; }
+export -f kept short_backup short_stalls say
 export build
 
 # Each runs in a sandbox of its own, so that several can run at once.
@@ -52,11 +48,11 @@ short_backups() {
     backups | xargs -P "$(nproc)" -L 1 bash -c 'short_backup "$@"' short_backup
 }
 
-# over_both CHECK: over both kinds of connections at once, as amandad waits for most of the time.
-over_both() {
+# stalls_over_both KIND: over both kinds of connections at once, as amandad waits for most of the time.
+stalls_over_both() {
     # The variables belong to the shells that xargs starts.
     # shellcheck disable=SC2016
-    printf '%s\n' bsd bsdudp | xargs -P 2 -L 1 bash -c '"$0" "$@"' "$1"
+    printf '%s\n' bsd bsdudp | xargs -P 2 -L 1 bash -c 'short_stalls "$0" "$1"' "$1"
 }
 
 # Amanda's own tests of the code that the patches touch; event-test runs over GLib's loop and over libamrelay's.
@@ -86,6 +82,6 @@ step "Patched Amanda --without-amrelay" without_the_library
 step "Faults" env BUILT=yes scripts/faults.sh
 step "Stalls" env BUILT=yes AUTH=bsd scripts/stalls.sh
 step "Stalls within connections of several streams" env BUILT=yes AUTH=bsdudp scripts/stalls.sh
-step "Dumps that nobody connects to" over_both unconnected_dump
-step "Dumps that hang and that their dumpers leave" over_both hung_dumps
+step "Dumps that nobody connects to" stalls_over_both unconnected
+step "Dumps that hang and that their dumpers leave" stalls_over_both hung
 say "All checks passed"

@@ -68,7 +68,7 @@ expect_nothing_left() {
     local stray
     stray=$(grep -v '^[012] ' /run/amrelay/descriptors | grep -Ff /run/amrelay/descriptors-of-sendbackup || :)
     [ -z "$stray" ] || wrong "$1: tar was given descriptors of sendbackup's: $stray"
-    wait_until no_client_process || wrong "$1: still running: $(ps -o pid=,comm= -p "$(client_processes | paste -sd ,)" | paste -sd ,)"
+    wait_until no_client_process || wrong "$1: still running: $(describe_client_processes)"
     wait_until no_shared_memory || wrong "$1: left in shared memory: $(find /dev/shm -type f | wc -l) files"
 }
 

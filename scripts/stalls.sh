@@ -88,6 +88,15 @@ restore() {
     compare_trees "$1" "$run/logs/tree-$1" "$run/restored/$1"
 }
 
+# add_trees NAME...: they are to be dumped; what they are is kept for verify_dumps.
+add_trees() {
+    local name
+    for name; do
+        describe_tree "$data/$name" >"$run/logs/tree-$name"
+        add_disk "$name" "$data/$name"
+    done
+}
+
 # verify_dumps NAME...
 verify_dumps() {
     local name
@@ -102,15 +111,12 @@ verify_dumps() {
 }
 
 check() {
-    local name names=(one two three)
+    local names=(one two three)
     # The first one is more than the pipes and sockets between tar and dumper can hold.
     make_big "$data/one" 64
     make_many "$data/two" 2000
     make_big "$data/three" 64
-    for name in "${names[@]}"; do
-        describe_tree "$data/$name" >"$run/logs/tree-$name"
-        add_disk "$name" "$data/$name"
-    done
+    add_trees "${names[@]}"
     say "Three dumps at once"
     begin_dumps 1000000 3
     expect_one_amandad 3
@@ -124,13 +130,10 @@ check() {
 }
 
 unconnected() {
-    local name names=(one two)
+    local names=(one two)
     make_big "$data/one" 16
     make_many "$data/two" 500
-    for name in "${names[@]}"; do
-        describe_tree "$data/$name" >"$run/logs/tree-$name"
-        add_disk "$name" "$data/$name"
-    done
+    add_trees "${names[@]}"
     # More than the pipes of a dump that nobody reads can hold.
     make_big "$data/unwanted" 16
     say "A dump that nobody connects to, beside two that follow each other"
@@ -149,11 +152,8 @@ unconnected() {
 
 hung() {
     local name names=(one two three) terminated abandoned
-    for name in "${names[@]}"; do
-        make_many "$data/$name" 500
-        describe_tree "$data/$name" >"$run/logs/tree-$name"
-        add_disk "$name" "$data/$name"
-    done
+    for name in "${names[@]}"; do make_many "$data/$name" 500; done
+    add_trees "${names[@]}"
     say "A dump beside two that hang and whose dumpers have gone"
     begin_dumps 0 3
     expect_one_amandad 3

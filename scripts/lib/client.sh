@@ -12,6 +12,8 @@ wait_until() {
 
 # The processes of dumps, if they still run.
 client_processes() { ps -e -o pid=,comm= | gawk '$2 ~ /^(amandad|sendbackup|runtar|tar|sed)$/ { print $1 }'; }
+# The same for people, in one line.
+describe_client_processes() { ps -o pid=,comm= -p "$(client_processes | paste -sd ,)" | paste -sd ,; }
 no_client_process() { [ -z "$(client_processes)" ]; }
 no_shared_memory() { [ -z "$(find /dev/shm -mindepth 1)" ]; }
 

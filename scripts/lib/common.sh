@@ -16,6 +16,7 @@ cache=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/amrelay
 : "${AMRELAY:=yes}" "${AMANDA_USER:=amandabackup}" "${AMANDA_TARBALL:=}" "${BUILT:=no}"
 
 say() { printf '==> %s\n' "$*"; }
+
 # step NAME COMMAND...: says what is being checked; its output is shown as it comes.
 step() {
     say "$1"

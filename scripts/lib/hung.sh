@@ -79,7 +79,7 @@ expect_ends() {
     if wait_until no_client_process; then
         right "once they go on, the hung processes end"
     else
-        wrong "still running: $(ps -o pid=,comm= -p "$(client_processes | paste -sd ,)" | paste -sd ,)"
+        wrong "still running: $(describe_client_processes)"
     fi
 }
 

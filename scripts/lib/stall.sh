@@ -165,3 +165,9 @@ is_quiet() {
     sleep 3
     [ "$(costs)" = "$before" ]
 }
+
+# How often amandad has written a line that matches the pattern. Its process is that which expect_one_amandad found.
+amandad_wrote() { cat "$run"/debug/amandad/*.debug | grep -cE " pid $amandad_pid: .* amandad: $1" || :; }
+
+# amandad_wrote_more COUNT PATTERN
+amandad_wrote_more() { [ "$(amandad_wrote "$2")" -gt "$1" ]; }

@@ -2,12 +2,6 @@
 # A dump of which nobody takes the streams: Amanda's own amservice asks for it, is told the ports, acknowledges that and, as it was
 # given no descriptors to put the streams to, leaves.
 
-# How often amandad has written a line that matches the pattern. Its process is that which expect_one_amandad found.
-amandad_wrote() { cat "$run"/debug/amandad/*.debug | grep -cE " pid $amandad_pid: .* amandad: $1" || :; }
-
-# amandad_wrote_more COUNT PATTERN
-amandad_wrote_more() { [ "$(amandad_wrote "$2")" -gt "$1" ]; }
-
 ask_for_unwanted_dump() {
     local acknowledged before
     acknowledged='received ACK pkt:'
@@ -62,7 +56,7 @@ expect_given_up() {
     if ! wait_until amandad_wrote_more 3 'stream [0-9] accept failed'; then
         wrong "amandad did not give up all streams that nobody has connected to"
     elif ! wait_until no_client_process; then
-        wrong "still running: $(ps -o pid=,comm= -p "$(client_processes | paste -sd ,)" | paste -sd ,)"
+        wrong "still running: $(describe_client_processes)"
     else
         right "then it gave the dump up, and ended"
     fi

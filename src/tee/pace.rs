@@ -84,14 +84,14 @@ mod tests {
     }
 
     #[test]
-    fn a_full_pipe_ends_the_rests() {
+    fn a_full_pipe_ends_the_naps() {
         let mut amounts = vec![10 << 10; 40];
         amounts.extend([PIPE; 20]);
         assert_eq!(naps(&amounts)[59], None);
     }
 
     #[test]
-    fn a_rest_that_came_to_nothing_is_the_last() {
+    fn a_nap_that_came_to_nothing_is_the_last() {
         let mut pace = Pace::new(PIPE);
         while pace.nap(1000).is_none() {}
         pace.came_to_nothing();
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_found_well_filled_keeps_the_rest() {
+    fn a_pipe_found_well_filled_keeps_the_nap() {
         let mut amounts = vec![10 << 10; 10];
         amounts.extend([PIPE / 4 * 3; 5]);
         let naps = naps(&amounts);
