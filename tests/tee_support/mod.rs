@@ -7,6 +7,7 @@ use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::{self, JoinHandle};
@@ -236,11 +237,15 @@ pub(crate) fn make_tree(directory: &Path) {
     let many = directory.join("many");
     std::fs::create_dir(&many).unwrap();
     for number in 0..300 {
-        std::fs::write(many.join(format!("file{number}")), noise(number * 37)).unwrap();
+        std::fs::write(
+            many.join(format!("a file with a name of some length {number}")),
+            noise(number * 37),
+        )
+        .unwrap();
     }
     std::fs::write(directory.join("large"), noise(9 << 20)).unwrap();
     let sparse = File::create(directory.join("sparse")).unwrap();
-    sparse.set_len(64 << 20).unwrap();
+    sparse.write_all_at(b"end", 64 << 20).unwrap();
     std::os::unix::fs::symlink("plain", directory.join("link")).unwrap();
     std::fs::hard_link(directory.join("plain"), directory.join("hard")).unwrap();
 }
