@@ -25,15 +25,16 @@ dump() {
     keep_log "$1"
 }
 
-# run_amdump OUTPUT: planner and driver both tidy the holding disk up when they start, and may meet there; then the driver has
-# none and nothing is dumped (upstream's 3.5 and its Debian package). Exactly then it is run again.
+# run_amdump OUTPUT: planner and driver both tidy the holding disk up when they start, and may meet there: one finds the lock that
+# the other has just made, or the planner removes the folder that the driver has just made. Then the driver has no holding disk and
+# nothing is dumped (upstream's 3.5 and its Debian package). Exactly then it is run again.
 run_amdump() {
     local attempt status
     for attempt in 1 2 3; do
         status=0
         as_server amdump daily >"$1" 2>&1 || status=$?
         [ $status -ne 0 ] || break
-        grep -q "Can't create '.*/pid': File exists" "$(newest_log)" || break
+        grep -qE "Can't create '.*/pid': (File exists|No such file or directory)" "$(newest_log)" || break
         say "The driver lost its holding disk to the planner (attempt $attempt)" >&2
     done
     return $status
