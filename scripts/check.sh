@@ -84,4 +84,5 @@ step "Stalls" env BUILT=yes AUTH=bsd scripts/stalls.sh
 step "Stalls within connections of several streams" env BUILT=yes AUTH=bsdudp scripts/stalls.sh
 step "Dumps that nobody connects to" stalls_over_both unconnected
 step "Dumps that hang and that their dumpers leave" stalls_over_both hung
+step "A dump that is read late" env BUILT=yes AUTH=bsdudp scripts/stalls.sh --unread
 say "All checks passed"

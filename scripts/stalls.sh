@@ -11,6 +11,9 @@
 # amandad waits for their processes, a third dump must begin to send and be completed. The first must be ended by SIGTERM, the
 # second be given up, and nothing be left once it goes on.
 #
+# stalls.sh --unread: the server's dumper of a dump that fits into the sockets' buffers is stopped, and goes on only when amandad has
+# sent everything. Until then amandad must not end, and the dump must be completed by that dumper.
+#
 # stalls.sh --bench: both Amandas in turn. One figure a line: group, case, variant, metric and value, separated by tabs.
 #   - the speed of two dumps beside a third that is stopped for STALL seconds, and of the same two alone;
 #   - amandad's memory, processor time and wake-ups over ten seconds while all of its dumps are stopped.
@@ -19,7 +22,7 @@
 # Variables, beside those of lib/common.sh:
 #   AUTH   bsd (default): each stream has a connection of its own; bsdudp: the streams of one dump share one. Upstream's
 #          amandad fails the check with bsdudp: it stands still as a whole, as it does with both when nobody connects or a dump
-#          hangs. The bench takes both, a quick one bsd only.
+#          hangs. --unread is about bsdudp alone. The bench takes both, a quick one bsd only.
 #   LIMIT  seconds after which something counts as hanging (default 120)
 #   DUMPS  how many dumps of four streams are stopped at once (default 8). Where upstream's amandad comes to have about 150
 #          open descriptors, which is between 9 and 10 dumps, it may fail to start sendbackup; that measurement fails then.
@@ -57,7 +60,7 @@ if [ "${1-}" != --inside ]; then
     handed_on+=(AUTH LIMIT STALL MEGABYTES)
     case ${1-} in
         --bench) bench ;;
-        '' | --unconnected | --hung)
+        '' | --unconnected | --hung | --unread)
             action=${1-check}
             build_for_backup openbsd-inetd
             in_sandbox "${action#--}"
@@ -76,7 +79,7 @@ failures=0
 # Set by the part that chooses the server; used by others.
 # shellcheck disable=SC2034 # server_config is used by the parts alone
 server_config='' server_state=''
-for part in server config kerberos network data dump verify restore client stall unconnected hung; do
+for part in server config kerberos network data dump verify restore client stall unconnected hung unread; do
     # shellcheck source=/dev/null
     . "$repository/scripts/lib/$part.sh"
 done
@@ -172,6 +175,21 @@ hung() {
     verify_dumps two
 }
 
+unread() {
+    make_many "$data/one" 60
+    add_trees one
+    say "A dump that is read only when all of it is sent"
+    begin_dumps 0 1
+    expect_one_amandad 1
+    stop_dumpers one
+    open_gate
+    expect_staying
+    continue_dumpers one
+    expect_leaving
+    end_dumps
+    verify_dumps one
+}
+
 # figure CASE METRIC VALUE
 figure() { printf 'stalls\t%s\t%s\t%s\t%s\n' "$AUTH, $1" "${variant/relay/patched}" "$2" "$3" >&"$figures"; }
 
@@ -262,7 +280,7 @@ action=$1
 shift
 # Standard output is the figures'; a check has none.
 exec {figures}>&1
-case $action in check | unconnected | hung) ;; *) exec >&2 ;; esac
+case $action in check | unconnected | hung | unread) ;; *) exec >&2 ;; esac
 prepare_run
 replace_tar "$repository/scripts/lib/gated-tar"
 trap 'stop_network' EXIT
@@ -277,4 +295,5 @@ case $action in
     check) say "A stopped dumper holds back its own dump alone" ;;
     unconnected) say "Who does not connect holds back his own dump alone" ;;
     hung) say "A dump that does not end holds back no other" ;;
+    unread) say "What is sent arrives, however late it is read" ;;
 esac

@@ -71,8 +71,6 @@ expect_abandoned() {
     fi
 }
 
-amandad_ended() { [ ! -e "/proc/$amandad_pid" ]; }
-
 # What hung goes on, and has nobody left to write to.
 expect_ends() {
     kill -CONT "${hung[@]}"
