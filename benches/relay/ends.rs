@@ -14,6 +14,7 @@ use rustix::buffer::spare_capacity;
 use rustix::event::epoll;
 use rustix::io::ioctl_fionread;
 use rustix::net::sockopt::set_tcp_congestion;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with};
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 use rustix::time::ClockId;
 
@@ -82,14 +83,16 @@ pub(crate) fn pipe(size: usize) -> (OwnedFd, OwnedFd) {
 /// A TCP connection: the relay's end, then its peer's.
 pub(crate) fn connection() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let connection = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    let (peer, _) = listener.accept().unwrap();
+    let (family, flags) = (AddressFamily::INET, SocketFlags::CLOEXEC);
+    let connection = socket_with(family, SocketType::STREAM, flags, None).unwrap();
     // Linux's own default, whatever this machine's is: bbr sets a timer for every burst, which would be most of the
-    // cost.
+    // cost, and a connection that was made with it keeps its pacing.
     set_tcp_congestion(&connection, "cubic")
         .or_else(|_| set_tcp_congestion(&connection, "reno"))
         .unwrap();
-    (connection, peer)
+    connect(&connection, &listener.local_addr().unwrap()).unwrap();
+    let (peer, _) = listener.accept().unwrap();
+    (connection.into(), peer)
 }
 
 /// How many bytes of each stream have arrived.

@@ -49,6 +49,9 @@ const ALONE: [(&str, Carrier); 5] = [
     ("read+write, 1 MiB", Carrier::Copy(LARGE_PIPE, 256 * 1024)),
 ];
 
+/// The least that each of many streams carries: with less, a frame more or less would count as unfair.
+const LEAST: usize = 16_000_000;
+
 /// How often a round measures the carriers of one stream, in turn: their differences are small beside those from one
 /// run to the next.
 const TIMES_ALONE: usize = 3;
@@ -75,7 +78,7 @@ pub(crate) fn round(settings: &Settings) {
                 if !settings.wants(&case, variant) {
                     continue;
                 }
-                let bytes = bytes / count * count;
+                let bytes = bytes.max(count * LEAST) / count * count;
                 let (cost, fairness) = carry(wire, count, bytes, carrier);
                 cost.print(&case, variant, bytes);
                 if count > 1 {
