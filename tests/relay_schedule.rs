@@ -68,6 +68,28 @@ fn a_stream_that_uses_up_its_credit_takes_its_turn_behind_the_backlogged() {
     );
 }
 
+#[test]
+fn a_pipe_that_is_filled_only_while_others_are_read_gets_its_share() {
+    // What an ordinary pipe holds.
+    const FRAME: usize = 64 * 1024;
+    let mut schedule = Schedule::default();
+    let keys = [schedule.insert(true), schedule.insert(true)];
+    let slow = keys[1];
+    let mut sent = [0_usize; 2];
+    for _ in 0..1000 {
+        schedule.set_ready(keys[0]);
+        let key = schedule.next_turn().expect("one of them is always ready");
+        schedule.charge(key, FRAME);
+        sent[key] += FRAME;
+        if key == slow {
+            schedule.set_idle(slow);
+        } else {
+            schedule.set_ready(slow);
+        }
+    }
+    assert!(sent[0].abs_diff(sent[1]) <= 2 * FRAME, "{sent:?}");
+}
+
 proptest! {
     /// The deficit round robin's bound: backlogged streams never differ by more than a quantum and two largest frames.
     #[test]

@@ -13,15 +13,15 @@ use super::error::code_of;
 use super::frame::{HEADER_BYTES, MAX_FRAME, header};
 use super::link::{Core, Direction, LinkKind, Phase};
 use super::outgoing::{Frame, Next, Owner};
-use super::schedule::Key;
+use super::schedule::{Key, QUANTUM};
 use super::source::Loaded;
 use super::stream;
 use super::writer::Halt;
 
-/// The frames a link begins in one turn of the loop, and the bytes after which it begins no other: enough to make turns
-/// rare, and little enough for connections to get equal shares (benches/relay: Jain's index).
+/// The frames a link begins in one turn of the loop, and the bytes after which it begins no other: one large frame or a
+/// few small ones, so that connections get equal shares (docs/performance.md).
 const TURN_FRAMES: usize = 16;
-const TURN_BYTES: usize = 256 * 1024;
+const TURN_BYTES: usize = QUANTUM;
 
 /// Whether the pump goes on.
 pub(super) enum Step {

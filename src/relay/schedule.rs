@@ -8,9 +8,9 @@
 
 use std::collections::VecDeque;
 
-/// The bytes a stream may send a round: one frame of the largest size the relay makes, so that a round costs a bounded
-/// number of steps a stream.
-pub const QUANTUM: usize = 256 * 1024;
+/// The bytes a stream may send a round: what an ordinary pipe holds. With more, a stream whose pipe is filled again while
+/// it is being read would send several times as much as one whose writer sleeps meanwhile (docs/performance.md).
+pub const QUANTUM: usize = 64 * 1024;
 
 /// A stream's number in its schedule; given to another stream once it has been removed.
 pub type Key = usize;
