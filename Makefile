@@ -14,7 +14,7 @@ backup: ## run a real backup through libamrelay, restore it, compare, show where
 check: ## everything that must hold: format, lints, tests, real backups
 	scripts/check.sh
 
-bench: ## measure everything beside upstream's Amanda, write BENCHMARKS.md and its charts (about 25 minutes)
+bench: ## measure everything beside upstream's Amanda, write BENCHMARKS.md and its charts (about 40 minutes)
 	scripts/bench.sh
 
 bench-quick: ## the same with less of everything, printed only (5 minutes)
