@@ -36,14 +36,24 @@ done
 
 # start_dump NAME TAR: starts a dump whose tar behaves as TAR says.
 start_dump() {
+    local attempt
     echo "$2" >/run/amrelay/fault
-    rm -f /run/amrelay/started /run/amrelay/descriptors "$server_state"/log/log.2*
-    force_level 0
-    as_server timeout --kill-after=5 "$LIMIT" amdump daily >"$run/logs/$1.out" 2>&1 &
-    dump_pid=$!
+    for attempt in 1 2 3; do
+        rm -f /run/amrelay/started /run/amrelay/descriptors "$server_state"/log/log.2*
+        force_level 0
+        as_server timeout --kill-after=5 "$LIMIT" amdump daily >"$run/logs/$1.out" 2>&1 &
+        dump_pid=$!
+        wait_until begun || die "$1: the dump did not start"
+        ! tar_begun || return 0
+        say "The driver lost its holding disk to the planner (attempt $attempt)" >&2
+        wait $dump_pid || :
+    done
+    die "$1: the dump did not start"
 }
 
 started() { [ -e /run/amrelay/started ]; }
+tar_begun() { [ -e /run/amrelay/descriptors ]; }
+begun() { tar_begun || lost_holding_disk; }
 
 # expect NAME PATTERN: the dump ends in time, its log has a line like PATTERN, and nothing is left.
 expect() {

@@ -25,19 +25,24 @@ dump() {
     keep_log "$1"
 }
 
-# run_amdump OUTPUT: planner and driver both tidy the holding disk up when they start, and may meet there: one finds the lock that
-# the other has just made, or the planner removes the folder that the driver has just made. Then the driver has no holding disk and
-# nothing is dumped (upstream's 3.5 and its Debian package). Exactly then it is run again.
+# run_amdump OUTPUT: again where the driver has lost its holding disk.
 run_amdump() {
     local attempt status
     for attempt in 1 2 3; do
         status=0
         as_server amdump daily >"$1" 2>&1 || status=$?
         [ $status -ne 0 ] || break
-        grep -qE "Can't create '.*/pid': (File exists|No such file or directory)" "$(newest_log)" || break
+        lost_holding_disk || break
         say "The driver lost its holding disk to the planner (attempt $attempt)" >&2
     done
     return $status
+}
+
+# Whether the newest run's driver has no holding disk, so that nothing is dumped. Planner and driver both tidy it up when they
+# start, and may meet there (upstream's 3.5 and its Debian package): one finds the lock that the other has just made, or the
+# planner removes the folder that the driver has just made.
+lost_holding_disk() {
+    grep -qsE "Can't create '.*/pid': (File exists|No such file or directory)" "$(newest_log)"
 }
 
 # keep_log LEVEL: keeps in $run/logs the newest run's log as amdump-LEVEL.log, and its time stamp, by which its dumps are

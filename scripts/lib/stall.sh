@@ -10,17 +10,26 @@ connections_of_dump=4
 # begin_dumps BYTES COUNT [NAME...]: starts amdump, of all disk list entries or those named, and waits until COUNT of them are
 # at the gate, BYTES of each having passed.
 begin_dumps() {
-    local bytes=$1 count=$2
+    local bytes=$1 count=$2 attempt
     shift 2
-    rm -rf $gate "$server_state"/log/{log,amdump}.2*
+    rm -rf $gate
     mkdir -p $gate/tars
     chmod 1777 $gate $gate/tars
     echo "$bytes" >$gate/bytes
     force_level 0
-    as_server amdump daily "${amdump_options[@]}" ${1:+localhost "$@"} >"$run/logs/amdump.out" 2>&1 &
-    amdump_pid=$!
-    wait_until at_gate "$count" || die "the dumps did not start; see ${run#"$repository"/}"
+    for attempt in 1 2 3; do
+        rm -f "$server_state"/log/{log,amdump}.2*
+        as_server amdump daily "${amdump_options[@]}" ${1:+localhost "$@"} >"$run/logs/amdump.out" 2>&1 &
+        amdump_pid=$!
+        wait_until begun "$count" || break
+        ! at_gate "$count" || return 0
+        say "The driver lost its holding disk to the planner (attempt $attempt)" >&2
+        wait "$amdump_pid" || :
+    done
+    die "the dumps did not start; see ${run#"$repository"/}"
 }
+
+begun() { at_gate "$1" || lost_holding_disk; }
 
 # dumps_at_once COUNT
 dumps_at_once() {
