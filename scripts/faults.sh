@@ -27,8 +27,9 @@ SERVER=private PROGRAM=GNUTAR COMPRESS=none ENCRYPT=none
 run=$build/run/$variant-faults-$AUTH
 data=$run/data
 failures=0
-# Set by the part that chooses the server.
-server_state=
+# Set by the parts below.
+# shellcheck disable=SC2034 # server_state is used by the parts alone
+server_state='' amdump_pid=''
 for part in server config kerberos network data dump verify client; do
     # shellcheck source=/dev/null
     . "$repository/scripts/lib/$part.sh"
@@ -36,29 +37,20 @@ done
 
 # start_dump NAME TAR: starts a dump whose tar behaves as TAR says.
 start_dump() {
-    local attempt
     echo "$2" >/run/amrelay/fault
-    for attempt in 1 2 3; do
-        rm -f /run/amrelay/started /run/amrelay/descriptors "$server_state"/log/log.2*
-        force_level 0
-        as_server timeout --kill-after=5 "$LIMIT" amdump daily >"$run/logs/$1.out" 2>&1 &
-        dump_pid=$!
-        wait_until begun || die "$1: the dump did not start"
-        ! tar_begun || return 0
-        say "The driver lost its holding disk to the planner (attempt $attempt)" >&2
-        wait $dump_pid || :
-    done
-    die "$1: the dump did not start"
+    rm -f /run/amrelay/started /run/amrelay/descriptors
+    force_level 0
+    begin_amdump "$run/logs/$1.out" timeout --kill-after=5 "$LIMIT" amdump daily || die "$1: the dump did not start"
 }
 
 started() { [ -e /run/amrelay/started ]; }
-tar_begun() { [ -e /run/amrelay/descriptors ]; }
-begun() { tar_begun || lost_holding_disk; }
+# See begin_amdump. Every tar of a dump leaves this file.
+begun() { [ -e /run/amrelay/descriptors ]; }
 
 # expect NAME PATTERN: the dump ends in time, its log has a line like PATTERN, and nothing is left.
 expect() {
     local status=0 log
-    wait $dump_pid || status=$?
+    wait "$amdump_pid" || status=$?
     log=$(newest_log)
     if [ $status -eq 124 ] || [ $status -eq 137 ]; then
         wrong "$1: amdump hung"
@@ -104,7 +96,7 @@ server_goes_away() {
     mapfile -t server < <(ps -e -o pid=,comm= | gawk '$2 ~ /^(amdump|driver|planner|dumper|chunker|taper)$/ { print $1 }')
     # Some end when others do.
     kill -KILL "${server[@]}" 2>/dev/null || :
-    wait $dump_pid || :
+    wait "$amdump_pid" || :
     # What the killed processes shared among themselves they could not remove; its names tell whose it is.
     for pid in "${server[@]}"; do rm -f /dev/shm/*-"$pid"-*; done
     expect_nothing_left server

@@ -185,7 +185,7 @@ unread() {
     open_gate
     expect_staying
     continue_dumpers one
-    expect_leaving
+    expect_no_client_process "then amandad ends"
     end_dumps
     verify_dumps one
 }

@@ -38,6 +38,25 @@ run_amdump() {
     return $status
 }
 
+# begin_amdump OUTPUT COMMAND...: the same in the background, as $amdump_pid: begins amdump, which the command runs, and waits until
+# `begun`, a function of the caller's, succeeds. False if it does not.
+begin_amdump() {
+    local output=$1 attempt
+    shift
+    for attempt in 1 2 3; do
+        rm -f "$server_state"/log/{log,amdump}.2*
+        as_server "$@" >"$output" 2>&1 &
+        amdump_pid=$!
+        wait_until begun_or_lost || return 1
+        ! begun || return 0
+        say "The driver lost its holding disk to the planner (attempt $attempt)" >&2
+        wait "$amdump_pid" || :
+    done
+    return 1
+}
+
+begun_or_lost() { begun || lost_holding_disk; }
+
 # Whether the newest run's driver has no holding disk, so that nothing is dumped. Planner and driver both tidy it up when they
 # start, and may meet there (upstream's 3.5 and its Debian package): one finds the lock that the other has just made, or the
 # planner removes the folder that the driver has just made.

@@ -74,11 +74,7 @@ expect_abandoned() {
 # What hung goes on, and has nobody left to write to.
 expect_ends() {
     kill -CONT "${hung[@]}"
-    if wait_until no_client_process; then
-        right "once they go on, the hung processes end"
-    else
-        wrong "still running: $(describe_client_processes)"
-    fi
+    expect_no_client_process "once they go on, the hung processes end"
 }
 
 # Waits until amdump ends, which tells of the dumps that failed. A chunker leaves the memory that it shared with a killed dumper;

@@ -10,26 +10,20 @@ connections_of_dump=4
 # begin_dumps BYTES COUNT [NAME...]: starts amdump, of all disk list entries or those named, and waits until COUNT of them are
 # at the gate, BYTES of each having passed.
 begin_dumps() {
-    local bytes=$1 count=$2 attempt
+    local bytes=$1
+    dumps_to_begin=$2
     shift 2
     rm -rf $gate
     mkdir -p $gate/tars
     chmod 1777 $gate $gate/tars
     echo "$bytes" >$gate/bytes
     force_level 0
-    for attempt in 1 2 3; do
-        rm -f "$server_state"/log/{log,amdump}.2*
-        as_server amdump daily "${amdump_options[@]}" ${1:+localhost "$@"} >"$run/logs/amdump.out" 2>&1 &
-        amdump_pid=$!
-        wait_until begun "$count" || break
-        ! at_gate "$count" || return 0
-        say "The driver lost its holding disk to the planner (attempt $attempt)" >&2
-        wait "$amdump_pid" || :
-    done
-    die "the dumps did not start; see ${run#"$repository"/}"
+    begin_amdump "$run/logs/amdump.out" amdump daily "${amdump_options[@]}" ${1:+localhost "$@"} ||
+        die "the dumps did not start; see ${run#"$repository"/}"
 }
 
-begun() { at_gate "$1" || lost_holding_disk; }
+# See begin_amdump.
+begun() { at_gate "$dumps_to_begin"; }
 
 # dumps_at_once COUNT
 dumps_at_once() {

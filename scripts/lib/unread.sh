@@ -13,11 +13,3 @@ expect_staying() {
 }
 
 has_sent_all() { amandad_ended || amandad_wrote_more 0 'no service is left; staying until'; }
-
-expect_leaving() {
-    if wait_until no_client_process; then
-        right "then it ends"
-    else
-        wrong "still running: $(describe_client_processes)"
-    fi
-}
