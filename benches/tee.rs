@@ -3,18 +3,14 @@
 //! `cargo bench --bench tee` prints, for each round and tab-separated, wall-clock speed and the processor time per GiB
 //! of what stands between writer and reader; these two are the same for all and not counted. The stream is a tar
 //! archive of 64 KiB files, written in tar's records as fast as the pipe takes them. The smaller pipes keep their
-//! sizes: the system refuses to enlarge them, as it does once a user has used up his share of pipe memory; "auto" then
-//! copies. "upstream" is what Amanda 3.5.4 does in client-src/sendbackup.c: the process of `start_index` copies every
+//! sizes, as they do once a user has used up his share of pipe memory; "auto" then copies. "upstream" is what Amanda 3.5.4 does in client-src/sendbackup.c: the process of `start_index` copies every
 //! byte into `tar -tf - | sed` and into a pipe, and `handle_crc_thread` copies from there to the output. "read+write"
 //! only copies, and with "nothing" the reader has the writer's pipe: no arrangement is faster than that.
 //!
-//! `AMRELAY_BENCH_ROUNDS` is the number of rounds; `AMRELAY_BENCH_QUICK=yes` measures with a quarter of the data.
+//! `AMRELAY_BENCH_ROUNDS` is the number of rounds, of [`SAMPLES`] each; `AMRELAY_BENCH_QUICK=yes` measures once a round,
+//! with a quarter of the data.
 #![allow(clippy::print_stdout, reason = "a measurement prints its result")]
 #![allow(clippy::cast_precision_loss, reason = "speeds need no exactness")]
-
-#[path = "../tests/tee_support/sandbox.rs"]
-#[allow(dead_code, reason = "shared with the tests")]
-mod sandbox;
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -23,8 +19,6 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
-
-use sandbox::{Refusal, refusing};
 
 use crc_fast::{CrcAlgorithm, Digest};
 
@@ -35,6 +29,10 @@ const FILES: usize = 64;
 const FILE_SIZE: usize = 64 << 10;
 /// How often the archive's members are repeated in one run: 1 GiB in all.
 const REPEATS: usize = 256;
+
+/// How often each arrangement is measured a round, in turn: with small pipes everything has several speeds, by which
+/// processors the system chooses, and a few samples would let chance decide.
+const SAMPLES: usize = 3;
 
 /// Stands between two pipes that hold so many bytes each.
 type Arrangement = fn(OwnedFd, OwnedFd, usize);
@@ -53,6 +51,7 @@ fn main() {
     let quick = std::env::var_os("AMRELAY_BENCH_QUICK").is_some_and(|value| value == "yes");
     let repeats = if quick { REPEATS / 4 } else { REPEATS };
     let rounds = std::env::var("AMRELAY_BENCH_ROUNDS").map_or(5, |rounds| rounds.parse().unwrap());
+    let samples = if quick { rounds } else { rounds * SAMPLES };
     // Through one page at a time, a GiB takes most of a minute.
     let sizes = [
         ("1 MiB", 1 << 20, repeats),
@@ -61,7 +60,7 @@ fn main() {
     ];
     for (label, size, repeats) in sizes {
         let total = (members.len() * repeats) as f64;
-        for _ in 0..rounds {
+        for _ in 0..samples {
             for (name, arrangement) in ARRANGEMENTS {
                 let (wall, processor) = measure(&members, repeats, size, arrangement);
                 let print = |metric, value| {
@@ -134,26 +133,18 @@ fn measure(
 }
 
 fn tee_auto(input: OwnedFd, output: OwnedFd, pipe_size: usize) {
-    tee_in(pipe_size, input, output, Method::Auto);
+    tee(input, output, pipe_size, Method::Auto);
 }
 
 fn tee_copy(input: OwnedFd, output: OwnedFd, pipe_size: usize) {
-    tee_in(pipe_size, input, output, Method::Copy);
-}
-
-fn tee_in(pipe_size: usize, input: OwnedFd, output: OwnedFd, method: Method) {
-    if pipe_size < 1 << 20 {
-        refusing(&[Refusal::of_enlarging()], || tee(input, output, method));
-    } else {
-        tee(input, output, method);
-    }
+    tee(input, output, pipe_size, Method::Copy);
 }
 
 fn read_and_write(input: OwnedFd, output: OwnedFd, _pipe_size: usize) {
     copy(input, output, 64 << 10, |_| {});
 }
 
-fn tee(input: OwnedFd, output: OwnedFd, method: Method) {
+fn tee(input: OwnedFd, output: OwnedFd, pipe_size: usize, method: Method) {
     let (index_reader, index) = pipe_with(PipeFlags::CLOEXEC).unwrap();
     let indexing = thread::spawn(move || count(index_reader));
     let report = run(Config {
@@ -162,7 +153,7 @@ fn tee(input: OwnedFd, output: OwnedFd, method: Method) {
         crc: true,
         index: Index::Tar(index.into()),
         method,
-        pipe_size: None,
+        pipe_size: Some(pipe_size),
     });
     assert!(report.output.is_ok());
     indexing.join().unwrap();
