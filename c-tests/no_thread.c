@@ -3,19 +3,24 @@
 
 static void nothing_is_taken(void)
 {
-    int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-    int code;
+    int fds[3], code, i;
     amrelay_tee *tee = NULL;
     amrelay_tee_options options = {0};
+    for (i = 0; i < 3; i++)
+        fds[i] = open("/dev/null", O_RDWR | O_CLOEXEC);
     options.size = sizeof options;
     options.flags = AMRELAY_TEE_TAKE_INPUT | AMRELAY_TEE_TAKE_OUTPUT | AMRELAY_TEE_TAKE_INDEX;
-    options.input_fd = options.output_fd = options.index_fd = fd;
+    options.input_fd = fds[0];
+    options.output_fd = fds[1];
+    options.index_fd = fds[2];
     options.index = AMRELAY_INDEX_TAR;
     code = amrelay_tee_start(&options, &tee);
     CHECK(code == -EAGAIN || code == -EINVAL); /* EINVAL is what valgrind makes of it */
     CHECK(tee == NULL);
-    CHECK(fcntl(fd, F_GETFD) != -1);
-    close(fd);
+    for (i = 0; i < 3; i++) {
+        CHECK(fcntl(fds[i], F_GETFD) != -1);
+        close(fds[i]);
+    }
 }
 
 int main(void)

@@ -161,7 +161,7 @@ static void a_function_that_fails_ends_the_tee(void)
 {
     const struct {
         int answer, code;
-    } cases[] = {{-ENOSPC, -ENOSPC}, {5, -EIO}, {AMRELAY_E_NULL, -EIO}};
+    } cases[] = {{-ENOSPC, -ENOSPC}, {-EAGAIN, -EAGAIN}, {5, -EIO}, {AMRELAY_E_NULL, -EIO}};
     size_t i;
     for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         int ends[2];
@@ -291,6 +291,88 @@ static void index_command_may_be_waited_for_by_the_host(void)
     close(null);
 }
 
+static pthread_mutex_t reaping = PTHREAD_MUTEX_INITIALIZER;
+
+static void reap_and_tell(void *arg, int64_t process_id)
+{
+    (void)arg;
+    CHECK(waitpid((pid_t)process_id, NULL, 0) == (pid_t)process_id);
+    pthread_mutex_unlock(&reaping);
+}
+
+/* Its number may be another process's by then. */
+static void a_command_that_the_host_has_waited_for_is_not_killed(void)
+{
+    int in[2], out[2], null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    amrelay_tee_options options;
+    amrelay_tee *tee;
+    CHECK(pipe(in) == 0 && pipe(out) == 0);
+    options = tee_options(AMRELAY_TEE_TAKE_INPUT | AMRELAY_TEE_TAKE_OUTPUT | AMRELAY_TEE_TAKE_INDEX, in[0], out[1]);
+    options.index = AMRELAY_INDEX_COMMAND;
+    options.index_fd = null;
+    options.index_command = "exit 0";
+    options.index_started = reap_and_tell;
+    CHECK(pthread_mutex_lock(&reaping) == 0);
+    tee = start(&options);
+    CHECK(pthread_mutex_lock(&reaping) == 0);
+    CHECK(pthread_mutex_unlock(&reaping) == 0);
+    close(out[0]);
+    CHECK(wait_for(tee, -EPIPE).index_code == -ECANCELED);
+    amrelay_tee_free(tee);
+    close(in[1]);
+}
+
+/* With SIGCHLD ignored nobody finds the child whose exec has failed. */
+static void a_command_that_cannot_be_run_leaves_the_data_alone(void)
+{
+    struct reader output;
+    amrelay_tee_options options;
+    amrelay_tee_result result;
+    amrelay_tee *tee;
+    int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    char *command = malloc(1 << 20); /* more than Linux takes as one argument */
+    memset(command, 'x', (1 << 20) - 1);
+    command[(1 << 20) - 1] = '\0';
+    CHECK(signal(SIGCHLD, SIG_IGN) != SIG_ERR);
+    start_reader(&output);
+    options = tee_options(AMRELAY_TEE_TAKE_INPUT | AMRELAY_TEE_TAKE_OUTPUT, pipe_with("the data"), output.ends[1]);
+    options.index = AMRELAY_INDEX_COMMAND;
+    options.index_fd = null;
+    options.index_command = command;
+    tee = start(&options);
+    result = wait_for(tee, 0);
+    CHECK(result.bytes == 8 && result.index_code < 0);
+    CHECK(amrelay_tee_index_message(tee)[0] != '\0');
+    amrelay_tee_free(tee);
+    CHECK(signal(SIGCHLD, SIG_DFL) != SIG_ERR);
+    expect_text(join_reader(&output), "the data");
+    free(command);
+    close(null);
+}
+
+/* The thread's mask, seen in its write function. */
+static int look_at_mask(void *arg, const void *buf, size_t len)
+{
+    (void)buf, (void)len;
+    return -pthread_sigmask(SIG_BLOCK, NULL, arg);
+}
+
+static void the_thread_takes_no_signals_of_the_host(void)
+{
+    sigset_t mask;
+    amrelay_tee_options options = tee_options(AMRELAY_TEE_TAKE_INPUT, pipe_with("abc"), -1);
+    amrelay_tee *tee;
+    options.write = look_at_mask;
+    options.arg = &mask;
+    tee = start(&options);
+    wait_for(tee, 0);
+    amrelay_tee_free(tee);
+    CHECK(sigismember(&mask, SIGALRM) == 1 && sigismember(&mask, SIGCHLD) == 1 && sigismember(&mask, SIGPIPE) == 1);
+    CHECK(sigismember(&mask, SIGSEGV) == 0);
+    CHECK(pthread_sigmask(SIG_BLOCK, NULL, &mask) == 0);
+    CHECK(sigismember(&mask, SIGALRM) == 0 && sigismember(&mask, SIGPIPE) == 0);
+}
+
 /* A write function's own tee. */
 struct owner {
     amrelay_tee *tee;
@@ -394,6 +476,12 @@ static void wrong_options_are_refused_and_nothing_is_taken(void)
     refuse(&options, -EBADF);
     options = tee_options(take, fd, closed);
     refuse(&options, -EBADF);
+    options = tee_options(AMRELAY_TEE_TAKE_INPUT, fd, fd);
+    refuse(&options, AMRELAY_E_ARGUMENT);
+    options = tee_options(AMRELAY_TEE_TAKE_INDEX, fd, fd);
+    options.index = AMRELAY_INDEX_TAR;
+    options.index_fd = fd;
+    refuse(&options, AMRELAY_E_ARGUMENT);
     options = tee_options(take, fd, fd);
     options.index = 3;
     refuse(&options, AMRELAY_E_ARGUMENT);
@@ -445,6 +533,9 @@ int main(void)
         CASE(a_damaged_archive_harms_only_the_index),
         CASE(an_index_command_reads_a_copy),
         CASE(index_command_may_be_waited_for_by_the_host),
+        CASE(a_command_that_the_host_has_waited_for_is_not_killed),
+        CASE(a_command_that_cannot_be_run_leaves_the_data_alone),
+        CASE(the_thread_takes_no_signals_of_the_host),
         CASE(free_waits_for_the_end),
         CASE(another_thread_may_wait),
         CASE(wrong_options_are_refused_and_nothing_is_taken),

@@ -1,12 +1,14 @@
 /*
+ * SPDX-License-Identifier: MIT OR Apache-2.0
+ *
  * libamrelay: the data path of an Amanda backup client.
  *
  * Results: functions that can fail return 0 or a documented positive number on success, a negative
  * number on failure: -errno or one of AMRELAY_E_. amrelay_strerror gives the text of a number,
  * amrelay_error what went wrong last in this thread. Outputs are written only on success.
  *
- * Structs: set the size field to sizeof the struct, and every field that is not used to zero.
- * All sizes and lengths are in bytes.
+ * Structs: set the size field to sizeof the struct, and every field that is not used to zero, but a
+ * descriptor to -1: 0 is one. All sizes and lengths are in bytes.
  *
  * Handles: made by a _new or _start function, ended by the matching _free function, which takes
  * NULL as well. A handle that is freed must not be used again. Unless its comment says otherwise a
@@ -24,9 +26,10 @@
  * exception. Buffers they are given are valid until they return.
  *
  * Processes: after a fork(2) the child may only exec(3) or _exit(2): it shares the loop's epoll
- * instance with its parent. The library changes no signal disposition; it blocks SIGPIPE in threads
- * of its own, and where it writes in a thread of the host's a SIGPIPE that the write caused is taken
- * away again. It never prints, and it starts a program only where the options name a command.
+ * instance with its parent. The library changes no signal disposition; threads of its own take no
+ * signals but those of their own faults, and where it writes in a thread of the host's a SIGPIPE that
+ * the write caused is taken away again. It never prints, and it starts a program only where the
+ * options name a command.
  */
 
 #ifndef AMRELAY_H
@@ -530,7 +533,9 @@ typedef struct amrelay_tee_options {
      */
     uint32_t flags;
     /**
-     * Where the stream comes from, lent unless a flag says otherwise. The tee must be its only reader.
+     * Where the stream comes from, lent unless a flag says otherwise. The tee must be its only reader. A writer that
+     * splices a file into this pipe shows the file's own pages: if the file changes before the output's reader has
+     * them, that reader gets other bytes than the CRC has seen. `AMRELAY_TEE_COPY` is for such writers.
      */
     int input_fd;
     /**
@@ -551,7 +556,8 @@ typedef struct amrelay_tee_options {
      */
     int index_fd;
     /**
-     * For `AMRELAY_INDEX_COMMAND`: is given to `sh -c`.
+     * For `AMRELAY_INDEX_COMMAND`: is given to `sh -c`, which inherits the environment and no descriptor but its standard
+     * ones, and takes all signals.
      */
     const char *index_command;
     /**
@@ -569,8 +575,8 @@ typedef struct amrelay_tee_options {
      */
     void *arg;
     /**
-     * What the data pipes are enlarged to where the system allows it, in bytes; 0: 1 MiB. Beneath 256 KiB bytes are
-     * copied, since the other way is then no faster.
+     * What the data pipes are enlarged to where the system allows it, in bytes; 0: 1 MiB. They are never made smaller.
+     * If one holds less than 256 KiB then, the bytes are copied, since the other way is no faster.
      */
     size_t pipe_size;
 } amrelay_tee_options;
@@ -1205,11 +1211,12 @@ void amrelay_index_free(struct amrelay_index *index);
  * NULL: `options` and `out` NULL are refused, `write` NULL only if `output_fd` is -1, `index_command` NULL only for
  * `AMRELAY_INDEX_COMMAND`.
  *
- * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if a flag or the index is unknown, or a
- * descriptor that is needed is negative; -EBADF if one is not open; -EAGAIN if there can be no further thread;
- * `AMRELAY_E_PANIC`.
+ * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if a flag or the index is unknown, a descriptor
+ * that is needed is negative, or one that the tee is to take is named twice; -EBADF if one is not open; -EAGAIN if
+ * there can be no further thread; `AMRELAY_E_PANIC`.
  *
- * Threads: any thread. Do not change the environment at the same time.
+ * Threads: any thread. Do not change the environment at the same time; with an index command, not before
+ * `index_started` either. The tee's thread takes no signals but those that its own faults would raise.
  */
 int amrelay_tee_start(const struct amrelay_tee_options *options,
                       struct amrelay_tee **out);

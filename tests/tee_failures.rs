@@ -146,6 +146,19 @@ fn a_failing_callback_ends_the_tee_with_its_error() {
 }
 
 #[test]
+fn a_callback_that_says_later_ends_the_tee() {
+    both_ways(|method| {
+        let (input, writer) = pipe();
+        let callback = Output::Callback(Box::new(|_| Err(io::ErrorKind::WouldBlock.into())));
+        let feeding = feed(writer, noise(8 << 20));
+        let report = run(config_to(input, callback, method));
+        let error = report.output.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        assert!(feeding.join().unwrap().is_err());
+    });
+}
+
+#[test]
 fn a_panicking_callback_ends_its_tee_only() {
     let (input, writer) = pipe();
     let feeding = feed(writer, noise(8 << 20));

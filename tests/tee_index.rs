@@ -217,6 +217,25 @@ fn an_index_command_complains_to_the_given_descriptor() {
     });
 }
 
+/// Without SIGPIPE the loop would write for ever, and the data would wait for a program that reads nothing.
+#[test]
+fn a_broken_pipe_ends_a_part_of_an_index_command() {
+    let archive = tree_archive();
+    both_ways(|method| {
+        let command = "while :; do echo x; done | head -n 1; cat >/dev/null";
+        let (output, index) = with_command_in_thread(&archive, command, method);
+        assert!(output == archive);
+        assert_eq!(index, b"x\n");
+    });
+}
+
+#[test]
+fn an_index_command_takes_all_signals() {
+    let command = "sed -n 's/^SigBlk:\t*0*//p' /proc/self/status; cat >/dev/null";
+    let (_, index) = with_command_in_thread(b"data", command, Method::Auto);
+    assert_eq!(String::from_utf8(index).unwrap(), "\n");
+}
+
 #[test]
 fn an_index_command_inherits_no_descriptor_of_the_host() {
     both_ways(|method| {
@@ -245,6 +264,17 @@ fn with_index(bytes: &[u8], index: Index, method: Method) -> Outcome {
 fn with_command(bytes: &[u8], command: &str, method: Method) -> Outcome {
     let (index_reader, index) = command_index(command);
     through(pipe(), pipe(), bytes, index, index_reader, method)
+}
+
+/// The same by a tee in a thread of its own, whose signals are not those of the host's threads.
+fn with_command_in_thread(bytes: &[u8], command: &str, method: Method) -> (Vec<u8>, Vec<u8>) {
+    let (index_reader, index) = command_index(command);
+    let (mut tee, writer, reader) = start_between_pipes(index, method);
+    let (feeding, collecting) = (feed(writer, bytes.to_vec()), collect(reader));
+    let index = read_all(index_reader);
+    feeding.join().unwrap().unwrap();
+    assert_report(tee.wait(), bytes);
+    (collecting.join().unwrap(), index)
 }
 
 /// An archive whose index is larger than what pipe and buffer hold: 7000 names of 240 bytes.

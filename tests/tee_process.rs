@@ -37,11 +37,31 @@ fn nothing_is_left_behind_and_no_sigpipe_gets_through() {
         through_tee(&archive, Method::Auto).report.way,
         Way::ZeroCopy
     );
+    assert!(index_without_standard_input(&archive) == archive);
     assert_eq!(descriptors(), before);
     assert!(!sigpipe_is_blocked_or_pending());
     // SAFETY: waits for children of this process only; a null status is allowed.
     let child = unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) };
     assert_eq!(child, -1, "an index command is left over");
+}
+
+/// What an index command reads where the host has closed its standard input, so that the first new descriptor has its number.
+fn index_without_standard_input(archive: &[u8]) -> Vec<u8> {
+    let (index_reader, index) = command_index("cat");
+    let (input, output) = (pipe(), pipe());
+    // SAFETY: the number is put back below, and nothing else in this process reads standard input.
+    let kept = unsafe { libc::dup(libc::STDIN_FILENO) };
+    assert!(kept > libc::STDERR_FILENO);
+    // SAFETY: as above.
+    unsafe { libc::close(libc::STDIN_FILENO) };
+    let outcome = through(input, output, archive, index, index_reader, Method::Copy);
+    // SAFETY: both numbers are of this function.
+    unsafe {
+        libc::dup2(kept, libc::STDIN_FILENO);
+        libc::close(kept);
+    }
+    outcome.assert_data(archive);
+    outcome.index
 }
 
 fn descriptors() -> usize {

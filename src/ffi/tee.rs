@@ -65,7 +65,9 @@ pub struct amrelay_tee_options {
     pub size: size_t,
     /// `AMRELAY_TEE_` flags, 0 for none.
     pub flags: u32,
-    /// Where the stream comes from, lent unless a flag says otherwise. The tee must be its only reader.
+    /// Where the stream comes from, lent unless a flag says otherwise. The tee must be its only reader. A writer that
+    /// splices a file into this pipe shows the file's own pages: if the file changes before the output's reader has
+    /// them, that reader gets other bytes than the CRC has seen. `AMRELAY_TEE_COPY` is for such writers.
     pub input_fd: c_int,
     /// Where the stream goes, lent unless a flag says otherwise; -1: to `write`.
     pub output_fd: c_int,
@@ -77,7 +79,8 @@ pub struct amrelay_tee_options {
     pub index: u32,
     /// Where the index goes, lent unless a flag says otherwise; not looked at for `AMRELAY_INDEX_NONE`.
     pub index_fd: c_int,
-    /// For `AMRELAY_INDEX_COMMAND`: is given to `sh -c`.
+    /// For `AMRELAY_INDEX_COMMAND`: is given to `sh -c`, which inherits the environment and no descriptor but its standard
+    /// ones, and takes all signals.
     pub index_command: *const c_char,
     /// For `AMRELAY_INDEX_COMMAND`: standard error of the command, lent; -1: the caller's own.
     pub error_fd: c_int,
@@ -87,8 +90,8 @@ pub struct amrelay_tee_options {
     pub index_started: Option<unsafe extern "C" fn(arg: *mut c_void, process_id: i64)>,
     /// Given to `write` and `index_started`.
     pub arg: *mut c_void,
-    /// What the data pipes are enlarged to where the system allows it, in bytes; 0: 1 MiB. Beneath 256 KiB bytes are
-    /// copied, since the other way is then no faster.
+    /// What the data pipes are enlarged to where the system allows it, in bytes; 0: 1 MiB. They are never made smaller.
+    /// If one holds less than 256 KiB then, the bytes are copied, since the other way is no faster.
     pub pipe_size: size_t,
 }
 
@@ -139,11 +142,12 @@ unsafe impl Layout for amrelay_tee_result {
 /// NULL: `options` and `out` NULL are refused, `write` NULL only if `output_fd` is -1, `index_command` NULL only for
 /// `AMRELAY_INDEX_COMMAND`.
 ///
-/// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if a flag or the index is unknown, or a
-/// descriptor that is needed is negative; -EBADF if one is not open; -EAGAIN if there can be no further thread;
-/// `AMRELAY_E_PANIC`.
+/// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if a flag or the index is unknown, a descriptor
+/// that is needed is negative, or one that the tee is to take is named twice; -EBADF if one is not open; -EAGAIN if
+/// there can be no further thread; `AMRELAY_E_PANIC`.
 ///
-/// Threads: any thread. Do not change the environment at the same time.
+/// Threads: any thread. Do not change the environment at the same time; with an index command, not before
+/// `index_started` either. The tee's thread takes no signals but those that its own faults would raise.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn amrelay_tee_start(
     options: *const amrelay_tee_options,
@@ -288,6 +292,7 @@ impl Plan {
         }
         // SAFETY: as for the struct.
         let command = unsafe { check_index(&options) }?;
+        check_taken_once(&options)?;
         Ok(Self { options, command })
     }
 
@@ -392,6 +397,30 @@ unsafe fn check_index(options: &amrelay_tee_options) -> Result<CString, Failure>
     }
     // SAFETY: not NULL, and terminated as the caller promised.
     Ok(unsafe { CStr::from_ptr(options.index_command) }.to_owned())
+}
+
+/// What is taken is closed as soon as its side has ended, so that no other side may have it.
+fn check_taken_once(options: &amrelay_tee_options) -> Result<(), Failure> {
+    let index = match options.index {
+        AMRELAY_INDEX_NONE => -1,
+        _ => options.index_fd,
+    };
+    let roles = [
+        (options.input_fd, AMRELAY_TEE_TAKE_INPUT),
+        (options.output_fd, AMRELAY_TEE_TAKE_OUTPUT),
+        (index, AMRELAY_TEE_TAKE_INDEX),
+    ];
+    let taken_twice = |(place, &(fd, flag)): (usize, &(RawFd, u32))| {
+        fd != -1
+            && options.flags & flag != 0
+            && (roles.iter().enumerate()).any(|(other, role)| other != place && role.0 == fd)
+    };
+    if roles.iter().enumerate().any(taken_twice) {
+        return Err(Failure::argument(
+            "a descriptor that is to be taken is named twice".to_owned(),
+        ));
+    }
+    Ok(())
 }
 
 /// A descriptor that `Plan::read` saw to be open.

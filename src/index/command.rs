@@ -8,6 +8,7 @@ use std::ffi::{CStr, OsStr};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use crate::sys::Descriptor;
@@ -39,7 +40,7 @@ impl IndexCommand {
             shell.stderr(duplicate(errors)?);
         }
         inherit_only_standard(&mut shell);
-        let mut child = shell.spawn()?;
+        let mut child = spawn(shell)?;
         let input = child
             .stdin
             .take()
@@ -65,11 +66,23 @@ impl IndexCommand {
 
     /// Ends the command at once: nobody wants its result any more.
     ///
-    /// Kills the shell; the programs it started find their input closed and end by themselves.
+    /// Kills the shell, unless it has ended: where the host has waited for it, its number may be another process's by
+    /// now. The programs it started find their input closed; those that do not read it go on.
     pub(crate) fn kill(mut self) -> io::Result<ExitStatus> {
-        self.child.kill()?;
+        match self.child.try_wait() {
+            Ok(Some(status)) => return Ok(status),
+            Ok(None) => self.child.kill()?,
+            Err(_) => {}
+        }
         self.wait()
     }
+}
+
+/// Where exec fails and the host has waited for the child, or has its children waited for (SIGCHLD ignored), the standard
+/// library does not find the child it expects, and panics. That must not end the data.
+fn spawn(mut command: Command) -> io::Result<Child> {
+    catch_unwind(AssertUnwindSafe(|| command.spawn()))
+        .unwrap_or_else(|_| Err(io::Error::other("the index command cannot be run")))
 }
 
 fn duplicate(descriptor: &Descriptor) -> io::Result<Stdio> {

@@ -10,6 +10,7 @@ pub(crate) mod outlet;
 pub(crate) mod pipe;
 pub(crate) mod poller;
 pub(crate) mod signal;
+pub(crate) mod signal_mask;
 pub(crate) mod socket;
 pub(crate) mod spawn;
 pub(crate) mod splice;

@@ -35,11 +35,6 @@ impl Drop for SigpipeGuard {
     }
 }
 
-/// Blocks SIGPIPE in this thread for good; for threads of the library's own.
-pub(crate) fn block_sigpipe_in_this_thread() {
-    set_sigpipe_mask(libc::SIG_BLOCK);
-}
-
 fn sigpipe_is_ignored() -> bool {
     let mut action = MaybeUninit::<libc::sigaction>::uninit();
     // SAFETY: a null new action only asks; on success the kernel has filled in `action`, which is read only then.

@@ -1,18 +1,30 @@
-//! Starting a program that inherits its three standard descriptors and no other.
+//! Starting a program that inherits its three standard descriptors and nothing else.
 
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
+use super::signal_mask::unblock_all;
+
 /// Makes `command` run without the descriptors that the host program left open across exec: a child that holds the
-/// writing end of a data pipe would keep its reader from seeing the end.
+/// writing end of a data pipe would keep its reader from seeing the end. And without the signal mask of the thread that
+/// starts it: SIGPIPE is what ends a program whose reader has gone.
 pub(crate) fn inherit_only_standard(command: &mut Command) {
     // SAFETY: between fork and exec the closure makes system calls only; it allocates nothing and takes no lock.
     unsafe {
         command.pre_exec(|| {
+            keep_standard_input();
             close_others_on_exec();
+            unblock_all();
             Ok(())
         });
     }
+}
+
+/// Where the host has closed its own, the pipe that the standard library makes has this very number, and no duplicate
+/// has lost the flag that closes it on exec.
+fn keep_standard_input() {
+    // SAFETY: fcntl is async-signal-safe and reads no memory of ours.
+    unsafe { libc::fcntl(libc::STDIN_FILENO, libc::F_SETFD, 0) };
 }
 
 /// Marks every descriptor from 3 on. Marking instead of closing leaves alone the pipe through which the standard
@@ -48,7 +60,11 @@ fn mark_each() {
     const HIGHEST_TRIED: libc::c_long = 65_536;
     // SAFETY: sysconf and fcntl are async-signal-safe and read no memory of ours; a closed number gives EBADF.
     unsafe {
-        let limit = libc::sysconf(libc::_SC_OPEN_MAX).clamp(3, HIGHEST_TRIED);
+        let limit = match libc::sysconf(libc::_SC_OPEN_MAX) {
+            limit @ 0..HIGHEST_TRIED => limit,
+            // More, or no limit (-1).
+            _ => HIGHEST_TRIED,
+        };
         for fd in 3..limit {
             #[expect(clippy::cast_possible_truncation, reason = "at most HIGHEST_TRIED")]
             libc::fcntl(fd as libc::c_int, libc::F_SETFD, libc::FD_CLOEXEC);

@@ -6,8 +6,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::sys::outlet::Outlet;
 
-/// How many bytes may wait for the reader of the index before the data waits too. Briefly it can be more by what one
-/// piece of the stream adds, a small constant: see `PIECE` in watch.rs.
+/// How many bytes may wait for the reader of the index before the data waits too. It can be more by what was shown last:
+/// a line of [`MAX_NAME`](crate::index::MAX_NAME) bytes, each written as up to four (`\ooo`), or 32 KiB for a command.
 pub const INDEX_BUFFER: usize = 1 << 20;
 
 /// From how many waiting bytes on a write is tried without need: fewer system calls for short lines.

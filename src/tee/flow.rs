@@ -12,7 +12,7 @@ use crate::sys::outlet::Outlet;
 use crate::sys::wait::{PollFd, PollFlags, wait};
 
 use super::backlog::Backlog;
-use super::watch::{PIECE, Watch};
+use super::watch::Watch;
 use super::{Callback, Output};
 
 /// Why the stream stopped before its end.
@@ -103,11 +103,13 @@ impl Flow {
     /// Shows the next bytes to CRC and index; waits if too much waits for the reader of the index.
     pub(super) fn show(&mut self, bytes: &[u8]) -> Result<(), Stop> {
         self.watch.see_crc(bytes);
-        for piece in bytes.chunks(PIECE) {
+        let mut rest = bytes;
+        while !rest.is_empty() {
             while self.watch.backlog().is_some_and(Backlog::is_full) {
                 self.wait(Wait::Index)?;
             }
-            self.watch.see_index(piece);
+            let seen = self.watch.see_index(rest);
+            rest = &rest[seen..];
         }
         Ok(())
     }
@@ -124,23 +126,22 @@ impl Flow {
 
     /// Sends what the output takes at once, and returns how many bytes that was. A callback takes all.
     pub(super) fn offer(&mut self, bytes: &[u8]) -> Result<usize, Stop> {
-        let result = match &mut self.output {
-            Sink::Outlet(outlet) => outlet.write(bytes),
+        let count = match &mut self.output {
+            Sink::Outlet(outlet) => match outlet.write(bytes) {
+                Err(error) if would_wait(&error) => 0,
+                result => result.map_err(Stop::Output)?,
+            },
             Sink::Callback(callback) => {
                 self.meter.wait_for(Wait::Output);
                 let result = callback(bytes);
                 self.meter.resume();
-                result.map(|()| bytes.len())
+                // "Later" is no answer either: there is nothing to wait for.
+                result.map_err(Stop::Output)?;
+                bytes.len()
             }
         };
-        match result {
-            Ok(count) => {
-                self.passed(count);
-                Ok(count)
-            }
-            Err(error) if would_wait(&error) => Ok(0),
-            Err(error) => Err(Stop::Output(error)),
-        }
+        self.passed(count);
+        Ok(count)
     }
 
     /// Sends all.
@@ -159,6 +160,7 @@ impl Flow {
     pub(super) fn nap(&mut self, time: Duration) {
         self.meter.wait_for(Wait::Writer);
         thread::sleep(time);
+        self.meter.resume();
     }
 
     /// Waits for one side. Meanwhile the index goes on, and a broken output is noticed.

@@ -12,6 +12,13 @@ use crate::sys::wait::{PollFd, PollFlags, wait};
 use super::backlog::Backlog;
 use super::{Index, IndexEnd};
 
+/// How much of the stream is shown to a tar reader at once: so much ends at most one header, and no more than one line
+/// comes of it. Not so of a larger piece: a name in a global extended header (pax) is that of every member behind it.
+const BLOCK: usize = 512;
+
+/// How much of the stream is queued for a command at once.
+const PIECE: usize = 32 << 10;
+
 /// What makes the index, and how far it got.
 pub(super) enum IndexSide {
     /// None is wanted, or the command could not be started.
@@ -57,17 +64,27 @@ impl IndexSide {
         }
     }
 
-    /// Shows the next bytes of the stream.
-    pub(super) fn see(&mut self, bytes: &[u8]) {
+    /// Shows some of the next bytes of the stream, and returns how many.
+    pub(super) fn see(&mut self, bytes: &[u8]) -> usize {
+        let skippable = usize::try_from(self.skippable()).unwrap_or(usize::MAX);
+        if skippable > 0 {
+            let count = skippable.min(bytes.len());
+            self.skip(count as u64);
+            return count;
+        }
         match self {
-            Self::Ended(_) => {}
+            Self::Ended(_) => bytes.len(),
             Self::Tar { reader, lines } => {
-                if lines.is_open() {
-                    reader.push(bytes, &mut |piece| lines.queue(piece));
-                    lines.drain_if_worth();
-                }
+                let count = BLOCK.min(bytes.len());
+                reader.push(&bytes[..count], &mut |piece| lines.queue(piece));
+                lines.drain_if_worth();
+                count
             }
-            Self::Command { copy, .. } => copy.offer(bytes),
+            Self::Command { copy, .. } => {
+                let count = PIECE.min(bytes.len());
+                copy.offer(&bytes[..count]);
+                count
+            }
         }
     }
 

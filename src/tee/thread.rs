@@ -4,7 +4,7 @@ use std::io;
 use std::thread::JoinHandle;
 
 use crate::stats::Meter;
-use crate::sys::signal::block_sigpipe_in_this_thread;
+use crate::sys::signal_mask::AllBlocked;
 
 use super::{Config, IndexEnd, Report, Way, run_method};
 
@@ -39,12 +39,10 @@ impl Tee {
         make: impl FnOnce() -> Config + Send + 'static,
     ) -> io::Result<Self> {
         let method = method.or_environment();
+        let _signals = AllBlocked::new();
         let thread = std::thread::Builder::new()
             .name("amrelay-tee".into())
-            .spawn(move || {
-                block_sigpipe_in_this_thread();
-                run_method(make(), method)
-            })?;
+            .spawn(move || run_method(make(), method))?;
         Ok(Self {
             state: State::Running(Some(thread)),
         })
@@ -66,7 +64,7 @@ impl Tee {
     }
 }
 
-/// The report of a tee whose output callback panicked. Unwinding has closed its descriptors.
+/// The report of a tee that panicked, or its output callback. Unwinding has closed its descriptors.
 fn panicked() -> Report {
     let mut meter = Meter::start();
     meter.end();

@@ -8,10 +8,6 @@ use super::backlog::Backlog;
 use super::index::IndexSide;
 use super::{Index, IndexEnd};
 
-/// How much of the stream is shown to the index before the backlog is looked at again. A tar reader makes at most four
-/// bytes of each byte of a name (`\ooo`), so the backlog exceeds its bound by at most four times this, and one name.
-pub(super) const PIECE: usize = 32 << 10;
-
 /// What watches the stream pass.
 pub(super) struct Watch {
     crc: Option<Digest>,
@@ -34,9 +30,9 @@ impl Watch {
         }
     }
 
-    /// Shows the next bytes, at most [`PIECE`], to the index.
-    pub(super) fn see_index(&mut self, bytes: &[u8]) {
-        self.index.see(bytes);
+    /// Shows some of the next bytes to the index, and returns how many; the backlog is to be looked at before the rest.
+    pub(super) fn see_index(&mut self, bytes: &[u8]) -> usize {
+        self.index.see(bytes)
     }
 
     /// How many of the next bytes neither the CRC nor the index needs.
