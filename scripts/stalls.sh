@@ -14,6 +14,9 @@
 # stalls.sh --unread: the server's dumper of a dump that fits into the sockets' buffers is stopped, and goes on only when amandad has
 # sent everything. Until then amandad must not end, and the dump must be completed by that dumper.
 #
+# stalls.sh --unextracted: a restore on the client, of more than the pipes, the sockets and amandad can hold, whose tar reads nothing
+# before amandad has stopped reading. Nothing may be lost.
+#
 # stalls.sh --bench: both Amandas in turn. One figure a line: group, case, variant, metric and value, separated by tabs.
 #   - the speed of two dumps beside a third that is stopped for STALL seconds, and of the same two alone;
 #   - amandad's memory, processor time and wake-ups over ten seconds while all of its dumps are stopped.
@@ -22,7 +25,8 @@
 # Variables, beside those of lib/common.sh:
 #   AUTH   bsd (default): each stream has a connection of its own; bsdudp: the streams of one dump share one. Upstream's
 #          amandad fails the check with bsdudp: it stands still as a whole, as it does with both when nobody connects or a dump
-#          hangs. --unread is about bsdudp alone. The bench takes both, a quick one bsd only.
+#          hangs. --unread is about bsdudp alone, --unextracted about all but bsd, over which Amanda restores nothing
+#          on a client. The bench takes both, a quick one bsd only.
 #   LIMIT  seconds after which something counts as hanging (default 120)
 #   DUMPS  how many dumps of four streams are stopped at once (default 8). Where upstream's amandad comes to have about 150
 #          open descriptors, which is between 9 and 10 dumps, it may fail to start sendbackup; that measurement fails then.
@@ -60,7 +64,7 @@ if [ "${1-}" != --inside ]; then
     handed_on+=(AUTH LIMIT STALL MEGABYTES)
     case ${1-} in
         --bench) bench ;;
-        '' | --unconnected | --hung | --unread)
+        '' | --unconnected | --hung | --unread | --unextracted)
             action=${1-check}
             build_for_backup openbsd-inetd
             in_sandbox "${action#--}"
@@ -73,13 +77,17 @@ shift
 
 # shellcheck disable=SC2034 # used by the parts below
 SERVER=private PROGRAM=GNUTAR COMPRESS=none ENCRYPT=none
+# Only an application extracts where it is told to.
+# shellcheck disable=SC2034
+[ "$1" != unextracted ] || PROGRAM=amgtar
 run=$build/run/$variant-stalls-$AUTH-$1
 data=$run/data
 failures=0
+restored=$run/restored/one
 # Set by the part that chooses the server; used by others.
 # shellcheck disable=SC2034 # server_config is used by the parts alone
 server_config='' server_state=''
-for part in server config kerberos network data dump verify restore client stall unconnected hung unread; do
+for part in server config kerberos network data dump verify restore client stall unconnected hung unread unextracted; do
     # shellcheck source=/dev/null
     . "$repository/scripts/lib/$part.sh"
 done
@@ -190,6 +198,18 @@ unread() {
     verify_dumps one
 }
 
+unextracted() {
+    make_big "$data/one" 64
+    add_trees one
+    say "A restore whose tar waits"
+    run_amdump "$run/logs/amdump.out" || die "the dump failed; see ${run#"$repository"/}"
+    start_restore one
+    wait_until stands_still || wrong "amandad does not come to rest"
+    open_gate
+    expect_restored
+    compare_trees one "$run/logs/tree-one" "$restored"
+}
+
 # figure CASE METRIC VALUE
 figure() { printf 'stalls\t%s\t%s\t%s\t%s\n' "$AUTH, $1" "${variant/relay/patched}" "$2" "$3" >&"$figures"; }
 
@@ -280,7 +300,7 @@ action=$1
 shift
 # Standard output is the figures'; a check has none.
 exec {figures}>&1
-case $action in check | unconnected | hung | unread) ;; *) exec >&2 ;; esac
+case $action in check | unconnected | hung | unread | unextracted) ;; *) exec >&2 ;; esac
 prepare_run
 replace_tar "$repository/scripts/lib/gated-tar"
 trap 'stop_network' EXIT
@@ -296,4 +316,5 @@ case $action in
     unconnected) say "Who does not connect holds back his own dump alone" ;;
     hung) say "A dump that does not end holds back no other" ;;
     unread) say "What is sent arrives, however late it is read" ;;
+    unextracted) say "What is restored arrives, however late it is extracted" ;;
 esac

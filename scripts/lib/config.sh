@@ -20,7 +20,7 @@ prepare_run() {
     touch "$run/var/amandates"
     # Nothing but the tar and the ports Amanda was configured with. Amanda trusts the file only if all directories above it
     # are root's alone; it follows the link first, and those above the checkout can be anybody's.
-    printf '%s\n' tcp_port_range=880,1010 udp_port_range=900,1000 >/etc/amanda-security-private.conf
+    printf '%s\n' tcp_port_range=880,1010 udp_port_range=900,1000 restore_by_amanda_user=yes >/etc/amanda-security-private.conf
     ln -sf /etc/amanda-security-private.conf "$run/etc/amanda-security.conf"
     write_permissions
     write_crypt_program
@@ -131,7 +131,7 @@ END
 write_permissions() {
     local home
     home=$(getent passwd "$AMANDA_USER" | cut -d : -f 6)
-    printf 'localhost %s\n' "$server_user amdump" "root amindexd amidxtaped" >"$home/.amandahosts"
+    printf 'localhost %s\n' "$server_user amdump restore" "root amindexd amidxtaped" >"$home/.amandahosts"
     echo "localhost $server_principal@$realm" >"$home/.k5amandahosts"
     chown "$AMANDA_USER:$AMANDA_USER" "$home"/.{,k5}amandahosts
     chmod 600 "$home"/.{,k5}amandahosts

@@ -13,9 +13,7 @@ begin_dumps() {
     local bytes=$1
     dumps_to_begin=$2
     shift 2
-    rm -rf $gate
-    mkdir -p $gate/tars
-    chmod 1777 $gate $gate/tars
+    close_gate
     echo "$bytes" >$gate/bytes
     force_level 0
     begin_amdump "$run/logs/amdump.out" amdump daily "${amdump_options[@]}" ${1:+localhost "$@"} ||
@@ -32,6 +30,11 @@ dumps_at_once() {
 
 at_gate() { [ "$(find $gate/tars -type f | wc -l)" -eq "$1" ]; }
 open_gate() { touch $gate/open; }
+close_gate() {
+    rm -rf $gate
+    mkdir -p $gate/tars
+    chmod 1777 $gate $gate/tars
+}
 
 # Waits until amdump ends. It says with its status whether every dump was right; one that failed may have been repeated.
 end_dumps() {
