@@ -2,7 +2,7 @@
 
 mod relay_support;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
@@ -40,6 +40,7 @@ enum Place {
     Write,
     Seal,
     Error,
+    Closed,
 }
 
 /// A link and its streams, in the hands of callbacks.
@@ -49,8 +50,11 @@ struct World {
     streams: RefCell<Vec<Stream>>,
     deed: RefCell<Option<(Place, Deed)>>,
     ends: Codes,
-    closed: Count,
     errors: Codes,
+    /// How many streams had been told their end when `on_closed` was called, and how many errors the host.
+    closed: RefCell<Vec<(usize, usize)>>,
+    /// The link has been freed: nobody is to be called any more.
+    silenced: Cell<bool>,
 }
 
 impl World {
@@ -61,13 +65,15 @@ impl World {
             streams: RefCell::default(),
             deed: RefCell::new(Some(deed)),
             ends: Codes::default(),
-            closed: Count::default(),
             errors: Codes::default(),
+            closed: RefCell::default(),
+            silenced: Cell::new(false),
         })
     }
 
     /// Does the deed, the first time its place is reached.
     fn reach(self: &Rc<Self>, here: Place) {
+        assert!(!self.silenced.get(), "{here:?} is called nevertheless");
         let deed = match *self.deed.borrow() {
             Some((place, deed)) if place == here => deed,
             _ => return,
@@ -79,8 +85,12 @@ impl World {
             Deed::CloseLink => {
                 let link = self.link.take();
                 link.unwrap().close();
+                assert_eq!(self.ends.get().len(), 6, "each stream has been told");
             }
-            Deed::FreeLink => drop(self.link.take()),
+            Deed::FreeLink => {
+                drop(self.link.take());
+                self.silenced.set(true);
+            }
             Deed::StartStream => {
                 if let Ok(stream) = self.start(50) {
                     self.streams.borrow_mut().push(stream);
@@ -118,7 +128,13 @@ impl World {
     /// Makes the link over the connection and starts six streams.
     fn begin(self: &Rc<Self>, kind: LinkKind, writing: OwnedFd) {
         let mut options = link_options(writing, kind);
-        options.on_closed = Some(self.closed.callback());
+        let world = Rc::downgrade(self);
+        options.on_closed = Some(Rc::new(move || {
+            let world = world.upgrade().unwrap();
+            world.reach(Place::Closed);
+            let told = (world.ends.get().len(), world.errors.get().len());
+            world.closed.borrow_mut().push(told);
+        }));
         let (world, told) = (Rc::downgrade(self), self.errors.callback());
         options.on_error = Some(Rc::new(move |code| {
             told(code);
@@ -177,7 +193,7 @@ fn check(world: &World, deed: Deed, output: &[u8]) {
         Deed::StopStream => assert!(ended >= 5 && whole >= 5, "{ended} {whole}"),
         Deed::CloseLink => {
             assert_eq!(world.ends.get().len(), 6, "each stream is told");
-            assert_eq!(world.closed.get(), 1);
+            assert_eq!(*world.closed.borrow(), [(6, 0)]);
         }
         Deed::StopAll | Deed::FreeLink => {}
     }
@@ -237,15 +253,34 @@ fn a_failing_link_may_be_treated_as_the_host_likes() {
             drop(reading);
             world.begin(LinkKind::Framed, writing);
             world.finish();
-            assert!(world.errors.get().len() <= 1);
-            let ends = world.ends.get();
-            assert!(ends.iter().all(|code| *code == -libc::EPIPE), "{ends:?}");
-            match (place, deed) {
-                (Place::End, Deed::StopAll) => assert_eq!(ends.len(), 1),
-                (Place::End, Deed::StopStream) => assert_eq!(ends.len(), 5),
-                _ => assert_eq!(ends.len(), 6),
-            }
+            let (ends, errors) = match (place, deed) {
+                (Place::End, Deed::FreeLink) => (1, 0),
+                (Place::End, Deed::StopAll) => (1, 1),
+                (Place::End, Deed::StopStream) => (5, 1),
+                _ => (6, 1),
+            };
+            let told = |count| vec![-libc::EPIPE; count];
+            assert_eq!(world.ends.get(), told(ends), "{place:?} {deed:?}");
+            assert_eq!(world.errors.get(), told(errors), "{place:?} {deed:?}");
+            let closed: &[_] = if deed == Deed::CloseLink {
+                &[(6, 1)]
+            } else {
+                &[]
+            };
+            assert_eq!(*world.closed.borrow(), closed, "{place:?}");
             world.end();
         }
     }
+}
+
+#[test]
+fn a_closing_link_ends_all_its_streams_before_it_tells() {
+    let world = World::new((Place::End, Deed::TurnLoop));
+    let (writing, _reading) = connection(Wire::SocketPair);
+    world.begin(LinkKind::Framed, writing);
+    let link = world.link.take();
+    link.unwrap().close();
+    assert_eq!(world.ends.get(), [-libc::ECANCELED; 6]);
+    assert_eq!(*world.closed.borrow(), [(6, 0)]);
+    world.finish();
 }

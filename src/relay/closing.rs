@@ -13,35 +13,49 @@ use super::stream;
 use crate::sys::{Descriptor, socket};
 
 impl Core {
-    /// Takes everything away from the link and returns its streams, which the caller ends. Nothing is called.
-    pub(super) fn end(&self, errno: i32) -> Vec<Rc<stream::Core>> {
+    /// Takes everything away from the link but its streams, which the caller ends. Nothing is called.
+    pub(super) fn end(&self, errno: i32) {
         let mut state = self.state.borrow_mut();
         state.phase = Phase::Ended(errno);
         state.fault = None;
         state.waiting = None;
         state.buffer = Vec::new();
         state.outgoing = Outgoing::default();
-        let streams = mem::take(&mut state.streams);
         let events = state.events;
         drop(state);
         events.release(&self.event_loop);
-        streams.into_iter().flatten().collect()
     }
 
-    /// The connection has failed: ends every stream with `code`, then tells the host.
+    /// The connection has failed: ends every stream with `code` (with `-ECANCELED` if closing), then tells the host.
     pub(super) fn fail(&self, code: i32) -> Step {
         let closing = self.state.borrow().phase == Phase::Closing;
-        for stream in self.end(-code) {
-            stream.end(code);
-        }
-        let on_error = self.on_error.take();
-        if let Some(on_error) = on_error {
-            on_error(code);
-        }
+        self.end(-code);
+        self.end_streams(if closing { -libc::ECANCELED } else { code });
+        self.call_on_error(code);
         if closing {
             self.call_on_closed();
         }
         Step::Stop
+    }
+
+    /// Ends the streams there are. Each stays the link's until its turn has come, for the host may free or close the
+    /// link as soon as it hears of the first.
+    fn end_streams(&self, code: i32) {
+        while let Some(stream) = self.take_stream() {
+            stream.end(code);
+        }
+    }
+
+    /// Ends the streams without a word.
+    pub(super) fn abandon_streams(&self) {
+        while let Some(stream) = self.take_stream() {
+            stream.abandon();
+        }
+    }
+
+    fn take_stream(&self) -> Option<Rc<stream::Core>> {
+        let mut state = self.state.borrow_mut();
+        state.streams.iter_mut().find_map(Option::take)
     }
 
     /// A stream has no more to give, or cannot be read.
@@ -74,7 +88,11 @@ impl Core {
 
     /// Ends the streams and goes on writing what is queued.
     pub(super) fn begin_closing(self: &Rc<Self>) {
-        if matches!(self.state.borrow().phase, Phase::Ended(_)) {
+        let phase = self.state.borrow().phase;
+        if let Phase::Ended(errno) = phase {
+            // In an `on_end` of the link's failure the others have not been told of it yet.
+            self.end_streams(-errno);
+            self.call_on_error(-errno);
             return self.call_on_closed();
         }
         self.state.borrow_mut().phase = Phase::Closing;
@@ -84,14 +102,11 @@ impl Core {
             return;
         }
         let mut state = self.state.borrow_mut();
-        let streams = mem::take(&mut state.streams);
-        for key in 0..streams.len() {
+        for key in 0..state.streams.len() {
             state.outgoing.remove(key);
         }
         drop(state);
-        for stream in streams.into_iter().flatten() {
-            stream.end(-libc::ECANCELED);
-        }
+        self.end_streams(-libc::ECANCELED);
         if !self.pumping.get() {
             self.finish_closing();
         }
@@ -122,7 +137,16 @@ impl Core {
         drop(state);
         if finished {
             self.end(libc::ECANCELED);
+            // Some are left where an `on_end` turns the loop while the link is being closed.
+            self.end_streams(-libc::ECANCELED);
             self.call_on_closed();
+        }
+    }
+
+    fn call_on_error(&self, code: i32) {
+        let on_error = self.on_error.take();
+        if let Some(on_error) = on_error {
+            on_error(code);
         }
     }
 

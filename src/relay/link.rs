@@ -160,13 +160,13 @@ impl Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
-        let open = matches!(self.core.state.borrow().phase, Phase::Open);
-        if open {
+        // A closing link goes on without its handle. One that has failed may still be telling its streams.
+        let closing = self.core.state.borrow().phase == Phase::Closing;
+        if !closing {
             drop(self.core.on_error.take());
             drop(self.core.on_closed.take());
-            for stream in self.core.end(libc::ECANCELED) {
-                stream.abandon();
-            }
+            self.core.end(libc::ECANCELED);
+            self.core.abandon_streams();
         }
     }
 }
