@@ -343,6 +343,31 @@ static void a_loop_that_is_freed_takes_a_closing_link_along(void)
     free(big);
 }
 
+/* The other way round: there is no loop any more that could write what is queued, nor tell of it. */
+static void a_link_closed_after_its_loop_is_gone_at_once_and_tells_nothing(void)
+{
+    const uint32_t kinds[] = {AMRELAY_LINK_FRAMED, AMRELAY_LINK_CALLBACK};
+    size_t i;
+    for (i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        struct setting setting;
+        struct writer writer = {0};
+        amrelay_link_options options;
+        set_up(&setting);
+        options = link_options(kinds[i], setting.ends[0], &writer.told);
+        options.write = answer_only;
+        CHECK_CODE(amrelay_link_new(setting.loop, &options, &setting.link), 0);
+        CHECK_CODE(amrelay_link_send(setting.link, 7, "lost", 4), 0);
+        amrelay_loop_free(setting.loop);
+        setting.loop = NULL;
+        close_link(&setting);
+        CHECK(writer.told.closed == 0 && writer.told.ends == 0);
+        close_end(&setting.ends[0]);
+        CHECK(fcntl(setting.ends[1], F_SETFL, O_NONBLOCK) == 0);
+        expect_end_of_file(setting.ends[1]);
+        tear_down(&setting);
+    }
+}
+
 static void wrong_options_are_refused(void)
 {
     struct setting setting;
@@ -423,6 +448,7 @@ int main(void)
         CASE(callbacks_may_free_or_close_their_link),
         CASE(a_link_outlives_its_loop),
         CASE(a_loop_that_is_freed_takes_a_closing_link_along),
+        CASE(a_link_closed_after_its_loop_is_gone_at_once_and_tells_nothing),
         CASE(wrong_options_are_refused),
         CASE(null_is_refused),
         CASE(another_thread_is_refused_and_changes_nothing),

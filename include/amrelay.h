@@ -706,8 +706,9 @@ int amrelay_loop_new(struct amrelay_loop **out);
  * Frees a loop. Its events are released, and an `amrelay_loop_run` further up the stack returns.
  *
  * Ownership: `loop` and its events are gone. Links, streams and sinks on it stay the caller's, who still has to free
- * them; nothing moves in them any more, and none of their functions is called. What a closed link had not written yet
- * is lost: turn the loop until `on_closed` first.
+ * them; nothing moves in them any more, and none of their functions is called. Nor is `on_closed`, whether the link was
+ * closed before or is closed afterwards: what it would have freed is the caller's to free. What a closed link had not
+ * written yet is lost: turn the loop until `on_closed` first.
  *
  * NULL: does nothing.
  *
@@ -890,7 +891,8 @@ int amrelay_link_send(struct amrelay_link *link,
 /**
  * Ends a link in good order: its streams end with -ECANCELED before this returns; control frames and the frame in
  * flight are still written in the background while the loop turns. Then `on_closed` is called, and `on_error` before
- * it if that failed.
+ * it if that failed. After `amrelay_loop_free`, be it in an `on_end` of these streams, it ends the link as
+ * `amrelay_link_free` does: none of the functions is called any more, `on_closed` neither.
  *
  * Ownership: `link` is gone after success, still there after a failure. Its streams stay the caller's to free.
  * `options->fd` may be closed at once, since a duplicate is written to; on a callback link only after `on_closed`.

@@ -20,9 +20,10 @@ enum Deed {
     StartStream,
     Send,
     TurnLoop,
+    GiveUpLoop,
 }
 
-const DEEDS: [Deed; 7] = [
+const DEEDS: [Deed; 8] = [
     Deed::StopStream,
     Deed::StopAll,
     Deed::CloseLink,
@@ -30,6 +31,7 @@ const DEEDS: [Deed; 7] = [
     Deed::StartStream,
     Deed::Send,
     Deed::TurnLoop,
+    Deed::GiveUpLoop,
 ];
 
 /// Where a deed is done.
@@ -53,7 +55,7 @@ struct World {
     errors: Codes,
     /// How many streams had been told their end when `on_closed` was called, and how many errors the host.
     closed: RefCell<Vec<(usize, usize)>>,
-    /// The link has been freed: nobody is to be called any more.
+    /// The link has been freed, or its loop given up: nobody is to be called any more.
     silenced: Cell<bool>,
 }
 
@@ -89,6 +91,10 @@ impl World {
             }
             Deed::FreeLink => {
                 drop(self.link.take());
+                self.silenced.set(true);
+            }
+            Deed::GiveUpLoop => {
+                self.event_loop.release_all();
                 self.silenced.set(true);
             }
             Deed::StartStream => {
@@ -174,7 +180,8 @@ impl World {
 fn check(world: &World, deed: Deed, output: &[u8]) {
     let mut receiver = Receiver::default();
     receiver.push(output);
-    assert!(receiver.is_between_frames() || deed == Deed::FreeLink);
+    let cut_off = matches!(deed, Deed::FreeLink | Deed::GiveUpLoop);
+    assert!(receiver.is_between_frames() || cut_off);
     let mut ended = 0;
     for handle in (0..6).chain([50]) {
         let frames = receiver.frames.iter().filter(|frame| frame.0 == handle);
@@ -195,7 +202,7 @@ fn check(world: &World, deed: Deed, output: &[u8]) {
             assert_eq!(world.ends.get().len(), 6, "each stream is told");
             assert_eq!(*world.closed.borrow(), [(6, 0)]);
         }
-        Deed::StopAll | Deed::FreeLink => {}
+        Deed::StopAll | Deed::FreeLink | Deed::GiveUpLoop => {}
     }
     let sent = receiver.frames.contains(&(99, b"sent".to_vec()));
     assert_eq!(sent, deed == Deed::Send);
@@ -254,7 +261,7 @@ fn a_failing_link_may_be_treated_as_the_host_likes() {
             world.begin(LinkKind::Framed, writing);
             world.finish();
             let (ends, errors) = match (place, deed) {
-                (Place::End, Deed::FreeLink) => (1, 0),
+                (Place::End, Deed::FreeLink | Deed::GiveUpLoop) => (1, 0),
                 (Place::End, Deed::StopAll) => (1, 1),
                 (Place::End, Deed::StopStream) => (5, 1),
                 _ => (6, 1),
@@ -273,14 +280,25 @@ fn a_failing_link_may_be_treated_as_the_host_likes() {
     }
 }
 
-#[test]
-fn a_closing_link_ends_all_its_streams_before_it_tells() {
-    let world = World::new((Place::End, Deed::TurnLoop));
-    let (writing, _reading) = connection(Wire::SocketPair);
+/// Closes a link whose first `on_end` does this. How many streams were told, and what `on_closed` saw.
+fn close(deed: Deed) -> (usize, Vec<(usize, usize)>) {
+    let world = World::new((Place::End, deed));
+    let (writing, reading) = connection(Wire::SocketPair);
     world.begin(LinkKind::Framed, writing);
     let link = world.link.take();
     link.unwrap().close();
-    assert_eq!(world.ends.get(), [-libc::ECANCELED; 6]);
-    assert_eq!(*world.closed.borrow(), [(6, 0)]);
+    assert!(
+        Receiver::default().drain(&reading),
+        "the connection is closed"
+    );
     world.finish();
+    let ends = world.ends.get();
+    assert!(ends.iter().all(|code| *code == -libc::ECANCELED));
+    (ends.len(), world.closed.take())
+}
+
+#[test]
+fn a_closing_link_ends_all_its_streams_before_it_tells() {
+    assert_eq!(close(Deed::TurnLoop), (6, vec![(6, 0)]));
+    assert_eq!(close(Deed::GiveUpLoop), (1, vec![]));
 }

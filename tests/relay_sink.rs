@@ -247,3 +247,32 @@ fn callbacks_may_free_the_sink_and_push_to_it() {
         }
     }
 }
+
+#[test]
+fn a_sink_stands_still_once_its_loop_is_given_up() {
+    let event_loop = EventLoop::new().unwrap();
+    let (reading, writing) = pipe(4096);
+    let (resumed, codes) = (Count::default(), Codes::default());
+    let (given_up, told) = (event_loop.clone(), resumed.callback());
+    let options = SinkOptions {
+        descriptor: Descriptor::from(writing),
+        high_water: HIGH,
+        low_water: LOW,
+        on_resume: Some(Rc::new(move || {
+            told();
+            given_up.release_all();
+        })),
+        on_end: Some(codes.callback()),
+    };
+    let sink = Sink::new(&event_loop, options).unwrap();
+    assert!(sink.push(&data(1, 200_000)).unwrap());
+    let receiver = read_in_thread(reading, 4096);
+    event_loop.turns(false).unwrap();
+    let queued = sink.queued_bytes();
+    assert!(queued > 0 && queued <= LOW, "{queued}");
+    assert!(sink.finish().is_err(), "nobody is there to tell of the end");
+    event_loop.turns(false).unwrap();
+    assert_eq!((resumed.get(), codes.get()), (1, vec![]));
+    drop(sink);
+    assert_eq!(receiver.join().unwrap().len(), 200_000 - queued);
+}

@@ -73,6 +73,8 @@ struct Inner {
     registry: RefCell<Registry>,
     turns: Cell<u64>,
     quit: Cell<bool>,
+    /// Set for good by [`EventLoop::release_all`].
+    given_up: Cell<bool>,
 }
 
 impl fmt::Debug for EventLoop {
@@ -93,6 +95,7 @@ impl EventLoop {
             registry: RefCell::new(Registry::new()?),
             turns: Cell::new(0),
             quit: Cell::new(false),
+            given_up: Cell::new(false),
         })))
     }
 
@@ -127,13 +130,21 @@ impl EventLoop {
         callback.is_some()
     }
 
-    /// Releases every event, those of links and sinks among them, which stand still from then on: for a host that gives
-    /// the loop up. What only their callbacks kept alive, such as a closed link with something left to write, goes too.
+    /// Releases every event, those of links and sinks among them, which stand still and are silent from then on: for a
+    /// host that gives the loop up. What only their callbacks kept alive, such as a closed link with something left to
+    /// write, goes too.
     pub fn release_all(&self) {
+        self.0.given_up.set(true);
         let ids = self.0.registry.borrow().ids();
         for id in ids {
             self.release(id);
         }
+    }
+
+    /// True after [`EventLoop::release_all`]. Asked by whoever has further callbacks to make: the one before may have
+    /// given the loop up.
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.0.given_up.get()
     }
 
     /// Fires the active wait events of `wait_id`, before it returns, and says how many fired. Those that the callbacks

@@ -174,7 +174,8 @@ pub unsafe extern "C" fn amrelay_link_send(
 
 /// Ends a link in good order: its streams end with -ECANCELED before this returns; control frames and the frame in
 /// flight are still written in the background while the loop turns. Then `on_closed` is called, and `on_error` before
-/// it if that failed.
+/// it if that failed. After `amrelay_loop_free`, be it in an `on_end` of these streams, it ends the link as
+/// `amrelay_link_free` does: none of the functions is called any more, `on_closed` neither.
 ///
 /// Ownership: `link` is gone after success, still there after a failure. Its streams stay the caller's to free.
 /// `options->fd` may be closed at once, since a duplicate is written to; on a callback link only after `on_closed`.

@@ -28,6 +28,9 @@ impl Core {
 
     /// The connection has failed: ends every stream with `code` (with `-ECANCELED` if closing), then tells the host.
     pub(super) fn fail(&self, code: i32) -> Step {
+        if self.event_loop.is_given_up() {
+            return Step::Stop;
+        }
         let closing = self.state.borrow().phase == Phase::Closing;
         self.end(-code);
         self.end_streams(if closing { -libc::ECANCELED } else { code });
@@ -39,9 +42,12 @@ impl Core {
     }
 
     /// Ends the streams there are. Each stays the link's until its turn has come, for the host may free or close the
-    /// link as soon as it hears of the first.
+    /// link, or give up the loop, as soon as it hears of the first.
     fn end_streams(&self, code: i32) {
-        while let Some(stream) = self.take_stream() {
+        while !self.event_loop.is_given_up() {
+            let Some(stream) = self.take_stream() else {
+                return;
+            };
             stream.end(code);
         }
     }
@@ -88,6 +94,11 @@ impl Core {
 
     /// Ends the streams and goes on writing what is queued.
     pub(super) fn begin_closing(self: &Rc<Self>) {
+        if self.event_loop.is_given_up() {
+            // Events made now would never be released, and keep link and connection for ever. What is to be done
+            // without a word is done when the handle is dropped.
+            return;
+        }
         let phase = self.state.borrow().phase;
         if let Phase::Ended(errno) = phase {
             // In an `on_end` of the link's failure the others have not been told of it yet.
@@ -145,7 +156,7 @@ impl Core {
 
     fn call_on_error(&self, code: i32) {
         let on_error = self.on_error.take();
-        if let Some(on_error) = on_error {
+        if let Some(on_error) = on_error.filter(|_| !self.event_loop.is_given_up()) {
             on_error(code);
         }
     }
@@ -153,7 +164,7 @@ impl Core {
     fn call_on_closed(&self) {
         drop(self.on_error.take());
         let on_closed = self.on_closed.take();
-        if let Some(on_closed) = on_closed {
+        if let Some(on_closed) = on_closed.filter(|_| !self.event_loop.is_given_up()) {
             on_closed();
         }
     }

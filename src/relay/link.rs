@@ -153,6 +153,8 @@ impl Link {
     /// Ends the link. Its streams end with `-ECANCELED`; control frames and the frame in flight are still written in
     /// the background while the loop turns, then `on_closed` is called. The host may close its descriptor at once
     /// unless it is a callback link: a duplicate is written to. If that fails, `on_error` is called before `on_closed`.
+    ///
+    /// After [`EventLoop::release_all`] it is as if the link was dropped: what is queued is lost, and nobody is told.
     pub fn close(self) {
         self.core.begin_closing();
     }
@@ -162,7 +164,7 @@ impl Drop for Link {
     fn drop(&mut self) {
         // A closing link goes on without its handle. One that has failed may still be telling its streams.
         let closing = self.core.state.borrow().phase == Phase::Closing;
-        if !closing {
+        if !closing || self.core.event_loop.is_given_up() {
             drop(self.core.on_error.take());
             drop(self.core.on_closed.take());
             self.core.end(libc::ECANCELED);

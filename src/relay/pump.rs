@@ -80,7 +80,8 @@ impl Core {
 
     fn step(&self, allowance: &mut Allowance) -> Step {
         let mut state = self.state.borrow_mut();
-        if state.waiting.is_some() || matches!(state.phase, Phase::Ended(_)) {
+        let ended = matches!(state.phase, Phase::Ended(_)) || self.event_loop.is_given_up();
+        if ended || state.waiting.is_some() {
             return Step::Stop;
         }
         if let Some(code) = state.fault.take() {

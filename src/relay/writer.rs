@@ -22,7 +22,7 @@ pub(super) enum Halt {
     Full(Direction),
     /// The connection has failed.
     Failed(i32),
-    /// The link has ended meanwhile.
+    /// The link has ended meanwhile, or its loop was given up.
     Gone,
 }
 
@@ -51,7 +51,8 @@ impl Core {
                 Ok(Taken::Bytes(count)) if (1..=unsent).contains(&count) => count,
                 _ => 0,
             };
-            if !self.state.borrow_mut().return_frame(bytes, taken) {
+            let returned = self.state.borrow_mut().return_frame(bytes, taken);
+            if !returned || self.event_loop.is_given_up() {
                 return Halt::Gone;
             }
             match result {
