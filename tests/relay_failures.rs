@@ -2,6 +2,7 @@
 
 mod relay_support;
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
@@ -273,6 +274,31 @@ fn a_link_with_nothing_queued_closes_at_once() {
         0,
         "the connection is closed"
     );
+}
+
+#[test]
+fn a_closed_link_lets_go_of_the_connection_before_it_tells() {
+    for wire in WIRES {
+        for words in [&b"last words"[..], b""] {
+            let event_loop = EventLoop::new().unwrap();
+            let (writing, reading) = connection(wire);
+            let arrived: Rc<RefCell<Option<Vec<u8>>>> = Rc::default();
+            let told = Rc::clone(&arrived);
+            let mut options = link_options(writing, LinkKind::Framed);
+            options.on_closed = Some(Rc::new(move || {
+                let mut receiver = Receiver::default();
+                let at_end = receiver.drain(&reading);
+                *told.borrow_mut() = at_end.then(|| payloads(&receiver.frames));
+            }));
+            let link = Link::new(&event_loop, options).unwrap();
+            if !words.is_empty() {
+                link.send(7, words).unwrap();
+            }
+            link.close();
+            event_loop.turns(false).unwrap();
+            assert_eq!(arrived.borrow().as_deref(), Some(words), "{wire:?}");
+        }
+    }
 }
 
 #[test]

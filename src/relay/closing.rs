@@ -22,8 +22,11 @@ impl Core {
         state.buffer = Vec::new();
         state.outgoing = Outgoing::default();
         let events = state.events;
+        let descriptor = state.descriptor.take();
         drop(state);
         events.release(&self.event_loop);
+        // The host may wait in its callback for what the peer does at the end of the connection.
+        drop(descriptor);
     }
 
     /// The connection has failed: ends every stream with `code` (with `-ECANCELED` if closing), then tells the host.
@@ -126,12 +129,14 @@ impl Core {
     /// Makes a closing link independent of the host: its events keep it in memory, and its descriptor is a duplicate.
     fn detach_from_host(self: &Rc<Self>) -> std::io::Result<()> {
         let mut state = self.state.borrow_mut();
+        let Some(descriptor) = &mut state.descriptor else {
+            return Ok(());
+        };
         if !matches!(self.kind, LinkKind::Callback(_)) {
-            let duplicate = socket::duplicate(state.descriptor.as_fd())?;
-            state.descriptor = Descriptor::from(duplicate);
+            *descriptor = Descriptor::from(socket::duplicate(descriptor.as_fd())?);
         }
         let core = Rc::clone(self);
-        let fd = state.descriptor.as_raw_fd();
+        let fd = descriptor.as_raw_fd();
         let events = Events::create(&self.event_loop, fd, &move || Some(Rc::clone(&core)));
         let before = mem::replace(&mut state.events, events);
         state.waiting = None;

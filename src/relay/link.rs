@@ -40,7 +40,7 @@ pub enum LinkKind {
 pub struct LinkOptions {
     /// The connection. It is put in non-blocking mode and left so, and a TCP socket is kept from taking much more than
     /// it can send (`TCP_NOTSENT_LOWAT`); on a callback link it is only waited for, and must stay open until
-    /// `on_closed`.
+    /// `on_closed`. If it is owned, it is closed when the link ends, before the host is told.
     pub descriptor: Descriptor,
     /// Its kind.
     pub kind: LinkKind,
@@ -96,7 +96,7 @@ impl Link {
                 on_closed: RefCell::new(options.on_closed),
                 state: RefCell::new(State {
                     phase: Phase::Open,
-                    descriptor: options.descriptor,
+                    descriptor: Some(options.descriptor),
                     nature,
                     splices: true,
                     outgoing: Outgoing::default(),
@@ -252,7 +252,8 @@ pub(super) struct Core {
 
 pub(super) struct State {
     pub(super) phase: Phase,
-    pub(super) descriptor: Descriptor,
+    /// None once the link has ended.
+    pub(super) descriptor: Option<Descriptor>,
     pub(super) nature: Nature,
     /// Cleared for good once the connection has refused a splice.
     pub(super) splices: bool,

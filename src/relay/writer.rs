@@ -70,12 +70,14 @@ impl State {
     /// Writes the frame in flight to a connection that is the library's to write to.
     pub(super) fn write_to_descriptor(&mut self) -> Halt {
         loop {
+            let Some(descriptor) = &self.descriptor else {
+                return Halt::Gone;
+            };
             let progress = match self.outgoing.frame.as_ref().map(|frame| frame.unsent()) {
                 None => return Halt::Gone,
                 Some(Unsent::Nothing) => return Halt::Done,
                 Some(Unsent::Bytes { bytes, more }) => {
-                    let fd = self.descriptor.as_fd();
-                    let sent = socket::send(fd, self.nature, bytes, more);
+                    let sent = socket::send(descriptor.as_fd(), self.nature, bytes, more);
                     let wanted = bytes.len();
                     self.count_sent(wanted, sent)
                 }
@@ -115,12 +117,12 @@ impl State {
 
     /// Moves some of the frame's bytes from the source's pipe to the connection.
     fn splice(&mut self, length: usize) -> io::Result<Progress> {
-        let Some(stream) = self.frame_stream() else {
+        let (Some(stream), Some(descriptor)) = (self.frame_stream(), &self.descriptor) else {
             return Err(io::Error::from_raw_os_error(libc::EIO));
         };
         let spliced = stream.with_source(|source| {
             let _guard = SigpipeGuard::new();
-            match splice(source.fd(), self.descriptor.as_fd(), length, false) {
+            match splice(source.fd(), descriptor.as_fd(), length, false) {
                 // Would block for want of room, or because the bytes that were counted have gone?
                 Err(error)
                     if error.kind() == io::ErrorKind::WouldBlock
