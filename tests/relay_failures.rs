@@ -353,13 +353,31 @@ fn sigpipe_at_its_default_does_not_end_the_host() {
     let Ok(role) = std::env::var(ROLE) else {
         for role in ["copy", "splice", "socket", "socket-splice", "sink"] {
             assert_eq!(run_role(name, ROLE, role), None, "{role}");
+            let blocked = format!("blocked {role}");
+            assert_eq!(run_role(name, ROLE, &blocked), None, "{blocked}");
         }
-        assert_eq!(run_role(name, ROLE, "unguarded"), Some(libc::SIGPIPE));
+        for role in ["unguarded", "blocked unguarded", "pending splice"] {
+            assert_eq!(run_role(name, ROLE, role), Some(libc::SIGPIPE), "{role}");
+        }
         return;
     };
     // SAFETY: no handler is installed; the default action needs none.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
-    match role.as_str() {
+    let (before, deed) = role.split_once(' ').unwrap_or(("", &role));
+    if !before.is_empty() {
+        mask_sigpipe(libc::SIG_BLOCK);
+    }
+    if before == "pending" {
+        // SAFETY: blocked in this thread, so that nothing happens yet.
+        unsafe { libc::raise(libc::SIGPIPE) };
+    }
+    act_without_a_reader(deed);
+    // A signal that was left pending ends the process here.
+    mask_sigpipe(libc::SIG_UNBLOCK);
+}
+
+fn act_without_a_reader(role: &str) {
+    match role {
         "copy" => write_to_nobody(Wire::Pipe(65536), false),
         "splice" => write_to_nobody(Wire::Pipe(65536), true),
         "socket" => write_to_nobody(Wire::Tcp, false),
@@ -370,6 +388,16 @@ fn sigpipe_at_its_default_does_not_end_the_host() {
             drop(reading);
             let _ = File::from(writing).write(b"x");
         }
+    }
+}
+
+fn mask_sigpipe(how: libc::c_int) {
+    // SAFETY: the set outlives the calls, the first of which initialises it; the old mask is not asked for.
+    unsafe {
+        let mut set = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, libc::SIGPIPE);
+        libc::pthread_sigmask(how, &raw const set, std::ptr::null_mut());
     }
 }
 

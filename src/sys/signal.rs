@@ -10,26 +10,36 @@ use std::ptr;
 /// Keeps SIGPIPE blocked in this thread; dropping it takes away a SIGPIPE that arrived meanwhile and restores the
 /// thread's mask.
 ///
-/// Does nothing where the signal cannot harm: it is ignored, or was blocked before. Hold it around the system call
-/// alone: a process forked meanwhile would inherit the mask.
+/// Does nothing where the signal is ignored. A host that had it blocked before may let it through later, and must find
+/// none then that is the library's. Hold it around the system call alone: a process forked meanwhile would inherit the
+/// mask.
 #[derive(Debug)]
 pub(crate) struct SigpipeGuard {
-    restore: bool,
+    /// The signal is not ignored, and none was pending before.
+    consume: bool,
+    /// The signal was not blocked before.
+    unblock: bool,
 }
 
 impl SigpipeGuard {
     /// Blocks SIGPIPE in this thread.
     pub(crate) fn new() -> Self {
+        let harmful = !sigpipe_is_ignored();
+        let unblock = harmful && set_sigpipe_mask(libc::SIG_BLOCK);
         Self {
-            restore: !sigpipe_is_ignored() && set_sigpipe_mask(libc::SIG_BLOCK),
+            // What was not blocked cannot have been pending.
+            consume: unblock || (harmful && !sigpipe_is_pending()),
+            unblock,
         }
     }
 }
 
 impl Drop for SigpipeGuard {
     fn drop(&mut self) {
-        if self.restore {
+        if self.consume {
             consume_sigpipe();
+        }
+        if self.unblock {
             set_sigpipe_mask(libc::SIG_UNBLOCK);
         }
     }
@@ -53,6 +63,16 @@ fn set_sigpipe_mask(how: libc::c_int) -> bool {
         libc::pthread_sigmask(how, &raw const set, before.as_mut_ptr()) == 0
             && how == libc::SIG_BLOCK
             && libc::sigismember(before.as_ptr(), libc::SIGPIPE) == 0
+    }
+}
+
+/// Whether a SIGPIPE waits for this thread, or for the process.
+fn sigpipe_is_pending() -> bool {
+    let mut pending = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: the set outlives the call, and is read only after the call has succeeded and filled it in.
+    unsafe {
+        libc::sigpending(pending.as_mut_ptr()) == 0
+            && libc::sigismember(pending.as_ptr(), libc::SIGPIPE) == 1
     }
 }
 
@@ -85,14 +105,9 @@ fn consume_sigpipe() {
 #[cfg(any(target_vendor = "apple", target_os = "openbsd"))]
 fn consume_sigpipe() {
     let set = sigpipe_set();
-    let mut pending = MaybeUninit::<libc::sigset_t>::uninit();
     let mut signal = 0;
-    // SAFETY: every set outlives its call, and `pending` is read only after sigpending has filled it in.
-    unsafe {
-        if libc::sigpending(pending.as_mut_ptr()) == 0
-            && libc::sigismember(pending.as_ptr(), libc::SIGPIPE) == 1
-        {
-            libc::sigwait(&raw const set, &raw mut signal);
-        }
+    if sigpipe_is_pending() {
+        // SAFETY: the set and the number outlive the call.
+        unsafe { libc::sigwait(&raw const set, &raw mut signal) };
     }
 }

@@ -31,7 +31,7 @@ impl Nature {
 ///
 /// `more` says that further bytes follow at once, which lets a socket fill its packets. What is no socket must be in
 /// non-blocking mode. Fails with `WouldBlock` when nothing is taken and with `BrokenPipe` or `ConnectionReset` when the
-/// reader has gone; SIGPIPE is not raised.
+/// reader has gone; the host meets no SIGPIPE for it.
 pub(crate) fn send(
     fd: BorrowedFd<'_>,
     nature: Nature,
