@@ -191,6 +191,28 @@ fn a_push_beyond_the_bound_is_refused_whole() {
 }
 
 #[test]
+fn a_high_water_mark_may_be_as_high_as_can_be() {
+    let event_loop = EventLoop::new().unwrap();
+    let (reading, writing) = pipe(4096);
+    let options = SinkOptions {
+        descriptor: Descriptor::from(writing),
+        high_water: usize::MAX,
+        low_water: 0,
+        on_resume: None,
+        on_end: None,
+    };
+    let sink = Sink::new(&event_loop, options).unwrap();
+    let bytes = data(1, MAX_FRAME + 1);
+    for piece in bytes.chunks(1 << 20) {
+        assert!(!sink.push(piece).unwrap());
+    }
+    let receiver = read_in_thread(reading, 65536);
+    sink.finish().unwrap();
+    event_loop.turns(false).unwrap();
+    assert!(receiver.join().unwrap() == bytes);
+}
+
+#[test]
 fn water_marks_upside_down_are_refused() {
     let event_loop = EventLoop::new().unwrap();
     let options = SinkOptions {

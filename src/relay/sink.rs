@@ -108,7 +108,7 @@ impl Sink {
     pub fn push(&self, bytes: &[u8]) -> Result<bool> {
         self.core.check_writable()?;
         let queued = self.core.queued.get();
-        if queued + bytes.len() > self.core.high_water + MAX_FRAME {
+        if queued.saturating_add(bytes.len()) > self.core.high_water.saturating_add(MAX_FRAME) {
             return Err(Error::Limit("the sink's queue is full"));
         }
         let written = if queued == 0 && !bytes.is_empty() {
