@@ -200,11 +200,8 @@ impl Core {
                 self.begin_copied(key, &stream, buffer)
             }
             Loaded::InPipe(length) => {
-                buffer.clear();
-                if self.is_framed() {
-                    buffer.extend_from_slice(&header(stream.handle(), length));
-                }
-                let frame = Frame::in_pipe(Owner::Stream(key), buffer, length);
+                let header = self.header_alone(&stream, buffer, length);
+                let frame = Frame::in_pipe(Owner::Stream(key), header, length);
                 state.outgoing.begin(frame);
                 allowance.spend(length);
                 Step::Again
@@ -234,6 +231,15 @@ impl Core {
                 Step::Again
             }
         }
+    }
+
+    /// What is sent from memory of a frame whose payload stays in the pipe: nothing on a raw link.
+    fn header_alone(&self, stream: &stream::Core, mut buffer: Vec<u8>, length: usize) -> Vec<u8> {
+        buffer.clear();
+        if self.is_framed() {
+            buffer.extend_from_slice(&header(stream.handle(), length));
+        }
+        buffer
     }
 
     fn begin_copied(&self, key: Key, stream: &Rc<stream::Core>, mut buffer: Vec<u8>) -> Step {
