@@ -271,6 +271,9 @@ typedef struct amrelay_index amrelay_index;
  *
  * Everything that is written to the connection has to go through its link: nothing may come between the bytes of a
  * frame. A link never blocks, and while the connection is full it reads nothing from its streams.
+ *
+ * A link need not go on while one of its functions, or of its streams', is running: one that turns the loop may wait
+ * in vain for its own link.
  */
 typedef struct amrelay_link amrelay_link;
 
@@ -284,6 +287,9 @@ typedef struct amrelay_loop amrelay_loop;
 
 /**
  * Bytes from the network on their way to a local descriptor, which may be slow to take them.
+ *
+ * A sink need not go on while one of its functions is running: one that turns the loop may wait in vain for its own
+ * sink.
  */
 typedef struct amrelay_sink amrelay_sink;
 
@@ -358,7 +364,8 @@ typedef struct amrelay_link_options {
      */
     int (*seal)(void *arg, const void *in, size_t in_len, void **out, size_t *out_len);
     /**
-     * Called with what `seal` stored, once it has been copied. NULL: it is the host's to free later.
+     * Called with what `seal` stored, once it has been copied, even if that `seal` has freed the link. NULL: it is the
+     * host's to free later.
      */
     void (*seal_free)(void *arg, void *out);
     /**
@@ -424,7 +431,7 @@ typedef struct amrelay_stats {
      */
     size_t size;
     /**
-     * Bytes that left the stage.
+     * Bytes that left the stage; of a stream in whole frames.
      */
     uint64_t bytes;
     /**
@@ -706,9 +713,9 @@ int amrelay_loop_new(struct amrelay_loop **out);
  * Frees a loop. Its events are released, and an `amrelay_loop_run` further up the stack returns.
  *
  * Ownership: `loop` and its events are gone. Links, streams and sinks on it stay the caller's, who still has to free
- * them; nothing moves in them any more, and none of their functions is called. Nor is `on_closed`, whether the link was
- * closed before or is closed afterwards: what it would have freed is the caller's to free. What a closed link had not
- * written yet is lost: turn the loop until `on_closed` first.
+ * them; nothing moves in them any more, and none of their functions is called. Nor is `on_closed`, be the link closed
+ * before or afterwards: what it would have freed is the caller's to free. What a closed link had not written yet is
+ * lost: turn the loop until `on_closed` first.
  *
  * NULL: does nothing.
  *
@@ -854,7 +861,9 @@ int amrelay_loop_quit(struct amrelay_loop *loop);
  *
  * Ownership: `*out` is the caller's, to be ended with `amrelay_link_close` or `amrelay_link_free`; after a failure it
  * is unchanged. `options` is copied. `options->fd` stays the caller's, who keeps it open until then (on a callback
- * link: until `on_closed`); `arg` must live as long.
+ * link: until `on_closed`). `arg` must live until `on_closed` has been called, or until `amrelay_link_free` or
+ * `amrelay_loop_free` returns: `on_error` and `on_closed` may be called after `amrelay_link_close` has returned. A
+ * caller that closes the link and has `arg` to free sets `on_closed`.
  *
  * NULL: `loop`, `options` and `out` NULL are refused, `options->write` NULL only on a callback link.
  *
@@ -968,8 +977,8 @@ int amrelay_stream_pause(struct amrelay_stream *stream);
 int amrelay_stream_resume(struct amrelay_stream *stream);
 
 /**
- * Tells how much of a stream the connection has taken, and what the stream waited for. May be asked after the end,
- * too.
+ * Tells how much of a stream the connection has taken in whole frames, and what the stream waited for. May be asked
+ * after the end, too. Of a frame that was under way when the stream was ended nothing is counted.
  *
  * Ownership: `stats` stays the caller's and is written only on success.
  *

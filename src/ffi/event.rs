@@ -74,9 +74,9 @@ pub unsafe extern "C" fn amrelay_loop_new(out: *mut *mut amrelay_loop) -> c_int 
 /// Frees a loop. Its events are released, and an `amrelay_loop_run` further up the stack returns.
 ///
 /// Ownership: `loop` and its events are gone. Links, streams and sinks on it stay the caller's, who still has to free
-/// them; nothing moves in them any more, and none of their functions is called. Nor is `on_closed`, whether the link was
-/// closed before or is closed afterwards: what it would have freed is the caller's to free. What a closed link had not
-/// written yet is lost: turn the loop until `on_closed` first.
+/// them; nothing moves in them any more, and none of their functions is called. Nor is `on_closed`, be the link closed
+/// before or afterwards: what it would have freed is the caller's to free. What a closed link had not written yet is
+/// lost: turn the loop until `on_closed` first.
 ///
 /// NULL: does nothing.
 ///

@@ -34,6 +34,9 @@ pub const AMRELAY_WANT_READ: i64 = -7102;
 ///
 /// Everything that is written to the connection has to go through its link: nothing may come between the bytes of a
 /// frame. A link never blocks, and while the connection is full it reads nothing from its streams.
+///
+/// A link need not go on while one of its functions, or of its streams', is running: one that turns the loop may wait
+/// in vain for its own link.
 pub struct amrelay_link {
     marks: Marks,
     link: Link,
@@ -87,7 +90,8 @@ pub struct amrelay_link_options {
             out_len: *mut size_t,
         ) -> c_int,
     >,
-    /// Called with what `seal` stored, once it has been copied. NULL: it is the host's to free later.
+    /// Called with what `seal` stored, once it has been copied, even if that `seal` has freed the link. NULL: it is the
+    /// host's to free later.
     pub seal_free: Option<unsafe extern "C" fn(arg: *mut c_void, out: *mut c_void)>,
     /// Given to each of the functions.
     pub arg: *mut c_void,
@@ -109,7 +113,9 @@ unsafe impl Layout for amrelay_link_options {
 ///
 /// Ownership: `*out` is the caller's, to be ended with `amrelay_link_close` or `amrelay_link_free`; after a failure it
 /// is unchanged. `options` is copied. `options->fd` stays the caller's, who keeps it open until then (on a callback
-/// link: until `on_closed`); `arg` must live as long.
+/// link: until `on_closed`). `arg` must live until `on_closed` has been called, or until `amrelay_link_free` or
+/// `amrelay_loop_free` returns: `on_error` and `on_closed` may be called after `amrelay_link_close` has returned. A
+/// caller that closes the link and has `arg` to free sets `on_closed`.
 ///
 /// NULL: `loop`, `options` and `out` NULL are refused, `options->write` NULL only on a callback link.
 ///

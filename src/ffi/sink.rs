@@ -17,6 +17,9 @@ use crate::relay::{Sink, SinkOptions};
 pub const AMRELAY_SINK_TAKE: u32 = 1;
 
 /// Bytes from the network on their way to a local descriptor, which may be slow to take them.
+///
+/// A sink need not go on while one of its functions is running: one that turns the loop may wait in vain for its own
+/// sink.
 pub struct amrelay_sink {
     marks: Marks,
     sink: Sink,

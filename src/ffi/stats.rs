@@ -18,7 +18,7 @@ pub const AMRELAY_METHOD_SPLICE: u32 = 1;
 pub struct amrelay_stats {
     /// `sizeof(amrelay_stats)`, set by the caller.
     pub size: size_t,
-    /// Bytes that left the stage.
+    /// Bytes that left the stage; of a stream in whole frames.
     pub bytes: u64,
     /// Nanoseconds from the stage's start to its end, or to this call.
     pub elapsed_ns: u64,

@@ -139,8 +139,8 @@ pub unsafe extern "C" fn amrelay_stream_resume(stream: *mut amrelay_stream) -> c
     }
 }
 
-/// Tells how much of a stream the connection has taken, and what the stream waited for. May be asked after the end,
-/// too.
+/// Tells how much of a stream the connection has taken in whole frames, and what the stream waited for. May be asked
+/// after the end, too. Of a frame that was under way when the stream was ended nothing is counted.
 ///
 /// Ownership: `stats` stays the caller's and is written only on success.
 ///

@@ -9,7 +9,8 @@
 //! the reading side.
 //!
 //! Callbacks may call anything, whatever they belong to: start and free streams, send, close and free links. No state
-//! is borrowed while one runs. A link whose callback turns the event loop makes no progress until the callback returns.
+//! is borrowed while one runs. A link or a sink whose callback turns the event loop makes no progress to count on until
+//! the callback returns.
 #![forbid(unsafe_code)]
 
 mod callback;

@@ -64,7 +64,7 @@ impl Stream {
         Ok(self.core.resume()?)
     }
 
-    /// How much was taken by the connection, and what the stream waited for.
+    /// How much was taken by the connection in whole frames, and what the stream waited for.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.core.meter.borrow().stats()
