@@ -10,7 +10,7 @@ INSTALL ?= install
 version := $(shell sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q}' Cargo.toml)
 # The number of the ABI: build.rs has it too.
 soname := libamrelay.so.0
-release := $(or $(CARGO_TARGET_DIR),target)/release
+release := $(or $(CARGO_TARGET_DIR),target)$(addprefix /,$(CARGO_BUILD_TARGET))/release
 native := $(release)/amrelay-native-libs
 c_flags := -std=c99 -O2 -Wall -Wextra -pedantic $(CFLAGS)
 
@@ -18,20 +18,23 @@ c_flags := -std=c99 -O2 -Wall -Wextra -pedantic $(CFLAGS)
 
 # Without the rlib of a plain `cargo build`, which would keep the linker from optimizing across crates.
 library: ## build the shared and the static library
-	$(CARGO) rustc --locked --release --lib --crate-type cdylib,staticlib -- \
-		--print native-static-libs=$(abspath $(native))
+	$(CARGO) rustc --locked --release --lib --crate-type cdylib,staticlib -- --print "native-static-libs=$(native)"
+
+# For `install`: a library that is newer than its sources is taken as it is, since root may have no cargo.
+$(native): $(shell find src -name '*.rs')
+	$(MAKE) --no-print-directory library
 
 # What rustc reports, without libgcc_s: a C compiler adds it where it is needed, and it does not exist for -static.
-native_libs = $(filter-out -lgcc_s,$(shell cat $(native)))
+native_libs = $(filter-out -lgcc_s,$(shell cat "$(native)"))
 
 # A path below the prefix is written in terms of it, so that pkg-config can move the installation.
 below_prefix = $(patsubst $(PREFIX)/%,$${prefix}/%,$(1))
 
-install: library ## install library, header and pkg-config file (DESTDIR, PREFIX, LIBDIR, INCLUDEDIR)
+install: $(native) ## install library, header and pkg-config file, after building them if need be (DESTDIR, PREFIX, LIBDIR, INCLUDEDIR)
 	$(INSTALL) -d "$(DESTDIR)$(INCLUDEDIR)" "$(DESTDIR)$(LIBDIR)/pkgconfig"
 	$(INSTALL) -m 644 include/amrelay.h "$(DESTDIR)$(INCLUDEDIR)/amrelay.h"
-	$(INSTALL) -m 644 $(release)/libamrelay.a "$(DESTDIR)$(LIBDIR)/libamrelay.a"
-	$(INSTALL) -m 755 $(release)/libamrelay.so "$(DESTDIR)$(LIBDIR)/libamrelay.so.$(version)"
+	$(INSTALL) -m 644 "$(release)/libamrelay.a" "$(DESTDIR)$(LIBDIR)/libamrelay.a"
+	$(INSTALL) -m 755 "$(release)/libamrelay.so" "$(DESTDIR)$(LIBDIR)/libamrelay.so.$(version)"
 	ln -sf libamrelay.so.$(version) "$(DESTDIR)$(LIBDIR)/$(soname)"
 	ln -sf $(soname) "$(DESTDIR)$(LIBDIR)/libamrelay.so"
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@INCLUDEDIR@|$(call below_prefix,$(INCLUDEDIR))|' \
@@ -42,7 +45,7 @@ examples: library ## build the programs of examples/ into build/examples/
 	mkdir -p build/examples
 	for name in amrelay-index amrelay-tee; do \
 		$(CC) $(c_flags) -Iinclude examples/$$name.c -o build/examples/$$name \
-			$(release)/libamrelay.a $(native_libs) $(LDFLAGS) || exit; \
+			"$(release)/libamrelay.a" $(native_libs) $(LDFLAGS) || exit; \
 	done
 
 header: ## write include/amrelay.h anew from src/ffi

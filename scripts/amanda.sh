@@ -21,7 +21,8 @@ digest() { sha256sum | cut -d ' ' -f 1; }
 build_library() {
     [ "$AMRELAY" = yes ] || return 0
     say "Building libamrelay into ${library#"$repository"/}"
-    logged "$logs/libamrelay.log" make --no-print-directory -C "$repository" install "PREFIX=$library" DESTDIR=
+    # `install` alone leaves it to time stamps whether there is something to build; cargo knows.
+    logged "$logs/libamrelay.log" make --no-print-directory -C "$repository" library install "PREFIX=$library" DESTDIR=
 }
 
 # The tree is compared file by file with a freshly patched one: what no patch has changed keeps its time stamp.
