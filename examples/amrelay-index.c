@@ -1,4 +1,6 @@
 /*
+ * SPDX-License-Identifier: MIT OR Apache-2.0
+ *
  * amrelay-index: a tar archive on standard input, its index on standard output.
  *
  *     amrelay-index [-d] < archive.tar

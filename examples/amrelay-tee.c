@@ -1,4 +1,6 @@
 /*
+ * SPDX-License-Identifier: MIT OR Apache-2.0
+ *
  * amrelay-tee: passes standard input on to standard output and makes CRC and index of it.
  *
  *     tar --create --file=- . | amrelay-tee -i index.txt > backup.tar

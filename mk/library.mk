@@ -3,6 +3,7 @@
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
+DOCDIR ?= $(PREFIX)/share/doc/amrelay
 DESTDIR ?=
 CARGO ?= cargo
 INSTALL ?= install
@@ -30,8 +31,9 @@ native_libs = $(filter-out -lgcc_s,$(shell cat "$(native)"))
 # A path below the prefix is written in terms of it, so that pkg-config can move the installation.
 below_prefix = $(patsubst $(PREFIX)/%,$${prefix}/%,$(1))
 
-install: $(native) ## install library, header and pkg-config file, after building them if need be (DESTDIR, PREFIX, LIBDIR, INCLUDEDIR)
-	$(INSTALL) -d "$(DESTDIR)$(INCLUDEDIR)" "$(DESTDIR)$(LIBDIR)/pkgconfig"
+install: $(native) ## install library, header, pkg-config file and licences (DESTDIR, PREFIX, LIBDIR, INCLUDEDIR, DOCDIR)
+	$(INSTALL) -d "$(DESTDIR)$(INCLUDEDIR)" "$(DESTDIR)$(LIBDIR)/pkgconfig" "$(DESTDIR)$(DOCDIR)"
+	$(INSTALL) -m 644 LICENSE-APACHE LICENSE-MIT "$(DESTDIR)$(DOCDIR)"
 	$(INSTALL) -m 644 include/amrelay.h "$(DESTDIR)$(INCLUDEDIR)/amrelay.h"
 	$(INSTALL) -m 644 "$(release)/libamrelay.a" "$(DESTDIR)$(LIBDIR)/libamrelay.a"
 	$(INSTALL) -m 755 "$(release)/libamrelay.so" "$(DESTDIR)$(LIBDIR)/libamrelay.so.$(version)"

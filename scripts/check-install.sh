@@ -5,7 +5,9 @@ set -euo pipefail
 
 place=$(mktemp -d)
 trap 'rm -rf "$place"' EXIT
-version=$(sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q}' "$repository/Cargo.toml")
+# From cargo, not from the makefile that it is to check.
+version=$(cargo pkgid --manifest-path "$repository/Cargo.toml")
+version=${version##*[#@]}
 
 install_library() { make --no-print-directory --silent -C "$repository" install "$@"; }
 
@@ -20,7 +22,7 @@ expect_files() {
 check_files() {
     install_library "DESTDIR=$place/stage" PREFIX=/usr LIBDIR=/usr/lib/somewhere
     expect_files "$place/stage/usr" include/amrelay.h lib/somewhere/pkgconfig/amrelay.pc \
-        lib/somewhere/libamrelay.{a,so,so.0,"so.$version"}
+        lib/somewhere/libamrelay.{a,so,so.0,"so.$version"} share/doc/amrelay/LICENSE-{APACHE,MIT}
     [ "$(pkg "$place/stage/usr/lib/somewhere" --variable=libdir)" = /usr/lib/somewhere ] ||
         die "the pkg-config file names DESTDIR, or another folder"
 }
