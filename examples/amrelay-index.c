@@ -133,7 +133,7 @@ static void took(struct input *input, uint64_t count, int emptied)
     if (input->taken >= input->capacity / 8 * 7)
         input->nap -= input->nap / 4;
     else if (input->taken < input->capacity / 2)
-        input->nap += input->nap / 4 + SHORTEST_NAP / 2;
+        input->nap += input->nap / 4 + SHORTEST_NAP / 4;
     if (input->nap > LONGEST_NAP)
         input->nap = LONGEST_NAP;
     input->taken = 0;
