@@ -10,6 +10,9 @@ wait_until() {
     done
 }
 
+# is_stopped PID: by SIGSTOP.
+is_stopped() { [[ $(<"/proc/$1/stat") = *") T "* ]]; }
+
 # The processes of dumps, if they still run.
 client_processes() { ps -e -o pid=,comm= | gawk '$2 ~ /^(amandad|sendbackup|runtar|tar|sed)$/ { print $1 }'; }
 # The same for people, in one line.

@@ -19,9 +19,6 @@ service_of() {
     echo "$pid"
 }
 
-# is_stopped PID
-is_stopped() { [[ $(<"/proc/$1/stat") = *") T "* ]]; }
-
 hang() {
     kill -STOP "$1"
     hung+=("$1")

@@ -66,17 +66,15 @@ dumper_of() {
         END { if (found) print found; else exit 1 }' "$server_state"/log/amdump.2*
 }
 
-# dumpers_are STATE NAME...: whether the dumpers are in the state that /proc tells by that letter.
-dumpers_are() {
-    local state=$1 name
-    shift
-    for name; do [[ $(<"/proc/$(dumper_of "$name")/stat") = *") $state "* ]] || return 1; done
+dumpers_are_stopped() {
+    local name
+    for name; do is_stopped "$(dumper_of "$name")" || return 1; done
 }
 
 stop_dumpers() {
     local name
     for name; do kill -STOP "$(dumper_of "$name")"; done
-    wait_until dumpers_are T "$@" || die "the dumper does not stop"
+    wait_until dumpers_are_stopped "$@" || die "the dumper does not stop"
 }
 
 continue_dumpers() {
@@ -102,7 +100,7 @@ expect_done() {
 # Nothing of these dumps is completed, and tar cannot get rid of what it reads.
 expect_standing() {
     local name tar
-    dumpers_are T "$@" || wrong "not all of these dumpers stand still: $*"
+    dumpers_are_stopped "$@" || wrong "not all of these dumpers stand still: $*"
     for name; do ! is_done "$name" || wrong "$name: completed without its dumper"; done
     while read -r tar; do
         [ -e "/proc/${tar##*/}" ] || wrong "$1: tar has ended without a reader"
