@@ -19,14 +19,44 @@ check=(busybox cpio g++ python3 shellcheck valgrind)
 # A fast CRC-32C for the floor, perf to count system calls, bsdtar as a rival, and what the report is made with.
 bench=(gnuplot-nox libarchive-tools libisal-dev linux-perf python3)
 
+# Rust, by the names of Debian 13's packages. The check needs more of it, see below.
+rust=(cargo rustc)
+oldest_rust=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$repository/Cargo.toml")
+
+has_rust() {
+    case $1 in
+        cargo | rustc) command -v cargo ;;
+        rustfmt) cargo fmt --version ;;
+        rust-clippy) cargo clippy --version ;;
+    esac >/dev/null 2>&1
+}
+
+missing_rust() {
+    local package
+    for package in "${rust[@]}"; do has_rust "$package" || echo "$package"; done
+}
+
 # Debian 12 has a compiler new enough for the stated MSRV only under another name.
 rust_packages() {
-    command -v cargo >/dev/null && return
     if apt-cache show cargo-web >/dev/null 2>&1; then
-        echo cargo-web rustc-web
+        printf '%s\n' "$@" | sed -e 's/$/-web/' -e 's/^rust-clippy-web$/rust-web-clippy/'
     else
-        echo cargo rustc
+        printf '%s\n' "$@"
     fi
+}
+
+from_debian() { [[ $(dpkg-query --search "$(realpath "$(command -v cargo)")" 2>/dev/null) = cargo* ]]; }
+
+# Ends if the Rust that is here will not do: another one is not put in its place. An old cargo itself would only complain of a line in
+# Cargo.toml that it cannot read.
+check_rust() {
+    local version
+    command -v cargo >/dev/null || return 0
+    version=$(cargo --version | cut -d ' ' -f 2)
+    printf '%s\n' "$oldest_rust" "$version" | sort --check=quiet --version-sort ||
+        die "$(command -v cargo) is Rust $version; $oldest_rust or later is needed (on Debian 12 the packages cargo-web and rustc-web)"
+    [ ${#absent_rust[@]} -eq 0 ] || from_debian ||
+        die "cargo lacks ${absent_rust[*]}; if it is from rustup: rustup component add rustfmt clippy"
 }
 
 missing() {
@@ -40,18 +70,24 @@ case ${1-} in
     library) wanted=("${compiler[@]}") ;;
     amanda) wanted=("${compiler[@]}" "${amanda[@]}") ;;
     backup) wanted=("${compiler[@]}" "${amanda[@]}" "${backup[@]}") ;;
-    check) wanted=("${compiler[@]}" "${amanda[@]}" "${backup[@]}" "${check[@]}") ;;
+    check)
+        wanted=("${compiler[@]}" "${amanda[@]}" "${backup[@]}" "${check[@]}")
+        rust+=(rustfmt rust-clippy)
+        ;;
     bench) wanted=("${compiler[@]}" "${amanda[@]}" "${backup[@]}" "${bench[@]}") ;;
-    named) wanted=("${@:2}") ;;
+    named) wanted=("${@:2}") rust=() ;;
     *) die "which packages? library, amanda, backup, check, bench or named ones" ;;
 esac
 
 mapfile -t absent < <(missing "${wanted[@]}")
-if [ ${#absent[@]} -gt 0 ] || ! command -v cargo >/dev/null; then
+mapfile -t absent_rust < <(missing_rust)
+check_rust
+if [ ${#absent[@]} -gt 0 ] || [ ${#absent_rust[@]} -gt 0 ]; then
     say "Updating the package lists"
     logged "$build/logs/apt-update.log" as_root apt-get update
-    mapfile -t rust < <(rust_packages | tr ' ' '\n')
-    say "Installing ${absent[*]} ${rust[*]}"
+    [ ${#absent_rust[@]} -eq 0 ] || mapfile -t -O ${#absent[@]} absent < <(rust_packages "${absent_rust[@]}")
+    say "Installing ${absent[*]}"
     logged "$build/logs/apt-install.log" as_root env DEBIAN_FRONTEND=noninteractive \
-        apt-get install --yes --no-install-recommends "${absent[@]}" "${rust[@]}"
+        apt-get install --yes --no-install-recommends "${absent[@]}"
+    check_rust
 fi
