@@ -123,8 +123,7 @@ install_amanda() {
 [[ $repository$AMANDA_PREFIX != *[[:space:]]* ]] || die "Amanda's build cannot cope with a blank in the folder's name"
 "$repository/scripts/packages.sh" amanda
 mkdir -p "$work" "$logs"
-exec {lock}>"$build/lock"
-flock "$lock" || die "another build is going on and cannot be waited for"
+use_alone "$build/amanda"
 build_library
 prepare_source
 configure_amanda

@@ -17,17 +17,18 @@ set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 : "${AUTH:=bsdtcp}" "${PROGRAM:=GNUTAR}" "${COMPRESS:=none}" "${ENCRYPT:=none}" "${SERVER:=private}" "${FILES:=20000}" "${MEGABYTES:=1000}"
 
+run=$build/run/$variant-$AUTH-$PROGRAM-$COMPRESS-$ENCRYPT-$SERVER
 if [ "${1-}" != --inside ]; then
     build_for_backup openbsd-inetd openssh-server
     [ "$AUTH" != krb5 ] || "$repository/scripts/tools.sh" krb5-kdc krb5-admin-server
     [ "$SERVER" = private ] || "$repository/scripts/tools.sh" amanda-common amanda-server amanda-client
     export AUTH PROGRAM COMPRESS ENCRYPT SERVER FILES MEGABYTES
     handed_on+=(AUTH PROGRAM COMPRESS ENCRYPT SERVER FILES MEGABYTES)
+    use_alone "$run"
     as_root "$repository/scripts/sandbox.sh" --private-path "$repository/scripts/backup.sh" --inside
     exit
 fi
 
-run=$build/run/$variant-$AUTH-$PROGRAM-$COMPRESS-$ENCRYPT-$SERVER
 data=$run/data
 names=(many big)
 failures=0

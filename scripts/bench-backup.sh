@@ -30,10 +30,9 @@ esac
 : "${AMRELAY_BENCH_VARIANTS:=$variants}"
 
 if [ "${1-}" != --inside ]; then
-    mkdir -p "$build/run" "$build/bench"
-    # A second run at the same time would take this one's folders away.
-    exec {lock}>"$build/bench/lock"
-    flock "$lock"
+    # The data is made in the sandbox; its folder stays the user's, for other scripts.
+    mkdir -p "$build/run" "$build/bench/data"
+    use_alone "$build/bench/data"
     [ "$BUILT" = yes ] || build_for_bench >&2
     build_programs
     settings=(PROGRAM AMRELAY_BENCH_ROUNDS AMRELAY_BENCH_QUICK AMRELAY_BENCH_CASES AMRELAY_BENCH_VARIANTS)

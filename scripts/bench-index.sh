@@ -67,6 +67,7 @@ compare() {
 }
 
 make --no-print-directory --silent examples >&2
+use_alone "$build/bench/data"
 for kind in small big; do
     use_archive $kind
     for writer in copy lend; do

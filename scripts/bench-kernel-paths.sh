@@ -18,6 +18,7 @@ export AMRELAY_BENCH_ROUNDS AMRELAY_BENCH_QUICK
 
 # CRC-32C comes from the processor.
 [ "$(uname -m)" = x86_64 ] || die "this is for x86_64"
+use_alone "$build/bench/data"
 mkdir -p "$build/bench/programs"
 cc -std=gnu99 -D_GNU_SOURCE -O2 -msse4.2 -Wall -Wextra \
     "$repository"/benches/kernel-paths/*.c -o "$build/bench/programs/kernel-paths"

@@ -47,7 +47,7 @@ else
     only=$AMRELAY_BENCH_QUICK
 fi
 [ "$BUILT" = yes ] || build_for_bench
-mkdir -p "$build/bench"
+use_alone "$build/bench/results"
 : >"$results"
 read -r load _ </proc/loadavg
 begin=$SECONDS

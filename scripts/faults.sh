@@ -12,19 +12,20 @@ set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 : "${AUTH:=bsdtcp}" "${LIMIT:=60}"
 faults=(none dies fails garbage server terminated index)
+run=$build/run/$variant-faults-$AUTH
 
 if [ "${1-}" != --inside ]; then
     build_for_backup openbsd-inetd openssh-server
     export AUTH LIMIT
     handed_on+=(AUTH LIMIT)
     [ $# -gt 0 ] || set -- "${faults[@]}"
+    use_alone "$run"
     as_root "$repository/scripts/sandbox.sh" --private-path "$repository/scripts/faults.sh" --inside "$@"
     exit
 fi
 
 # shellcheck disable=SC2034 # used by the parts below
 SERVER=private PROGRAM=GNUTAR COMPRESS=none ENCRYPT=none
-run=$build/run/$variant-faults-$AUTH
 data=$run/data
 failures=0
 # Set by the parts below.

@@ -40,8 +40,14 @@ case $AMRELAY_BENCH_QUICK in
     *) : "${AMRELAY_BENCH_ROUNDS:=5}" "${STALL:=20}" "${MEGABYTES:=1024}" ;;
 esac
 
+choose_run() { run=$build/run/$variant-stalls-$AUTH-$1; }
+
 # in_sandbox ACTION...: this script again.
-in_sandbox() { as_root "$repository/scripts/sandbox.sh" --private-path "$repository/scripts/stalls.sh" --inside "$@"; }
+in_sandbox() {
+    choose_run "$1"
+    use_alone "$run"
+    as_root "$repository/scripts/sandbox.sh" --private-path "$repository/scripts/stalls.sh" --inside "$@"
+}
 
 # Each measurement has a sandbox of its own. Which speed is measured first changes from round to round.
 bench() {
@@ -51,7 +57,8 @@ bench() {
     for ((round = 1; round <= AMRELAY_BENCH_ROUNDS; round++)); do
         say "Stalls: round $round of $AMRELAY_BENCH_ROUNDS" >&2
         for kind in yes upstream; do
-            export AMRELAY=$kind AMANDA_PREFIX=$build/prefix-${kind/yes/relay}
+            variant=${kind/yes/relay}
+            export AMRELAY=$kind AMANDA_PREFIX=$build/prefix-$variant
             for AUTH in "${auths[@]}"; do in_sandbox speed "${order[@]}"; done
             AUTH=bsd in_sandbox idle "$DUMPS"
         done
@@ -80,7 +87,7 @@ SERVER=private PROGRAM=GNUTAR COMPRESS=none ENCRYPT=none
 # Only an application extracts where it is told to.
 # shellcheck disable=SC2034
 [ "$1" != unextracted ] || PROGRAM=amgtar
-run=$build/run/$variant-stalls-$AUTH-$1
+choose_run "$1"
 data=$run/data
 failures=0
 restored=$run/restored/one

@@ -41,10 +41,11 @@ esac
 handed_on=(HOME XDG_CACHE_HOME AMRELAY AMANDA_PREFIX AMANDA_USER)
 export AMRELAY AMANDA_PREFIX AMANDA_USER
 
+# What runs as root has no part in the lock of use_alone: sudo closes descriptors, and so does this where there is no need of sudo.
 as_root() {
     local name settings=()
     if [ "$(id -u)" -eq 0 ]; then
-        "$@"
+        "$@" 9>&-
         return
     fi
     command -v sudo >/dev/null || die "this needs root, and there is no sudo"
@@ -66,6 +67,15 @@ logged() {
         printf '%s: error: "%s" ended with status %s; all of its output: %s\n' "${0##*/}" "$*" "$status" "$file" >&2
     fi
     return "$status"
+}
+
+# use_alone FOLDER: waits until no other script uses it. Descriptor 9 is the lock: it lasts until the script ends, or uses another folder.
+use_alone() {
+    mkdir -p "$(dirname "$1")"
+    exec 9>"$1.lock"
+    flock --nonblock 9 && return
+    say "Another run uses ${1#"$repository"/}; waiting for its end" >&2
+    flock 9
 }
 
 # build_for_backup TOOL...: all that a backup needs on this machine.
