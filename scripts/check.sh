@@ -72,6 +72,20 @@ without_the_library() (
     short_backup AUTH=bsdtcp
 )
 
+# Several steps become root at the same time, and would all ask for the password: it is asked for now, and sudo's memory of it is kept
+# fresh until this script ends, however it does.
+keep_sudo() {
+    [ "$(id -u)" -ne 0 ] || return 0
+    as_root true
+    while kill -0 $$ 2>/dev/null; do
+        sudo --non-interactive true || :
+        sleep 30
+    done >/dev/null 2>&1 &
+    # shellcheck disable=SC2064 # its id is known now
+    trap "kill $!" EXIT
+}
+
+keep_sudo
 step "Packages" scripts/packages.sh check
 step "Shell scripts" shellcheck -x scripts/*.sh scripts/lib/*.sh scripts/lib/{faulty,gated}-tar .ci/run
 step "The library" scripts/check-library.sh

@@ -14,6 +14,8 @@ set -euo pipefail
 inside=/run/amrelay
 
 enter() {
+    # Who cannot become root is told so by as_root, or by sudo.
+    as_root true
     as_root unshare --mount --net --pid --ipc --uts true 2>/dev/null ||
         die "cannot make namespaces here (unshare failed): a container needs the right to mount (CAP_SYS_ADMIN) for this"
     as_root unshare --mount --propagation private --net --pid --ipc --uts --fork --kill-child --mount-proc \
@@ -85,6 +87,10 @@ private_path() {
     [ -n "$unfit" ] || return 0
     mkdir $inside/repository
     mount --bind "$repository" $inside/repository
+    if [[ $AMANDA_PREFIX/ == "$unfit"/* ]]; then
+        mkdir $inside/prefix
+        mount --bind "$AMANDA_PREFIX" $inside/prefix
+    fi
     mount -t tmpfs -o mode=755 tmpfs "$unfit"
     mkdir -p "$build" "$repository/scripts"
     mount --bind $inside/repository/scripts "$repository/scripts"
@@ -93,6 +99,10 @@ private_path() {
         mkdir "$build/$child"
         mount --bind "$inside/repository/build/$child" "$build/$child"
     done
+    if [ -d $inside/prefix ]; then
+        mkdir -p "$AMANDA_PREFIX"
+        mount --bind $inside/prefix "$AMANDA_PREFIX"
+    fi
 }
 
 if [ "${1-}" != --inside ]; then
