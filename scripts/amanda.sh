@@ -12,6 +12,10 @@ work=$build/amanda-$variant
 tree=$work/source
 library=$build/amrelay
 logs=$build/logs
+# Where the loader finds the library: with a prefix elsewhere, there. ambsdtar is set-uid root; from this checkout, `make clean` would
+# take the library away from it, and the checkout's owner could put another one in its place.
+loaded=$library/lib
+[[ $AMANDA_PREFIX/ == "$build"/* ]] || loaded=$AMANDA_PREFIX/lib
 
 # done_before STEP KEY: whether STEP was last completed with the same KEY.
 done_before() { [ "$(cat "$work/$1.done" 2>/dev/null)" = "$2" ]; }
@@ -66,7 +70,7 @@ set_configure_options() {
     case $AMRELAY in
         yes)
             options+=(--with-amrelay)
-            environment+=("PKG_CONFIG_PATH=$library/lib/pkgconfig" "LDFLAGS=-Wl,-rpath,$library/lib")
+            environment+=("PKG_CONFIG_PATH=$library/lib/pkgconfig" "LDFLAGS=-Wl,-rpath,$loaded")
             ;;
         no) options+=(--without-amrelay) ;;
     esac
@@ -111,6 +115,17 @@ build_amanda() {
     now_done build "$key"
 }
 
+# Only into a prefix elsewhere.
+install_library() {
+    local key
+    [ "$AMRELAY" = yes ] && [ "$loaded" != "$library/lib" ] || return 0
+    key="$loaded $(digest <"$library/lib/libamrelay.so")"
+    ! done_before library "$key" || return 0
+    as_root install -d "$loaded"
+    as_root cp --no-dereference --remove-destination "$library"/lib/libamrelay.so.* "$loaded"
+    now_done library "$key"
+}
+
 # Amanda's installation gives files to its user and makes programs set-uid root; the sandbox knows the user.
 install_amanda() {
     ! done_before install "$build_key" || return 0
@@ -128,4 +143,5 @@ build_library
 prepare_source
 configure_amanda
 build_amanda
+install_library
 install_amanda
