@@ -4,8 +4,28 @@ set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 cd "$repository"
 
+# The compiler's flags are those of lib/bench-build.sh and bench-kernel-paths.sh. ISA-L is the bench's alone: where it is not installed,
+# what floor.c uses of it is declared here.
+check_benches() {
+    local flags=(-Wall -Wextra -Werror -fsyntax-only) isal=$build/check-isal
+    mkdir -p "$isal/isa-l"
+    echo 'unsigned crc32_iscsi(unsigned char *, int, unsigned);' >"$isal/isa-l/crc.h"
+    cc -std=gnu11 "${flags[@]}" -idirafter "$isal" benches/*.c
+    # These are for one kind of processor.
+    [ "$(uname -m)" != x86_64 ] || cc -std=gnu99 -D_GNU_SOURCE -msse4.2 "${flags[@]}" benches/kernel-paths/*.c
+}
+
+# Unlike py_compile, this writes no file.
+check_python() {
+    python3 -c 'import sys
+for name in sys.argv[1:]:
+    compile(open(name).read(), name, "exec")' "$@"
+}
+
 step "Format" cargo fmt --check
 step "Lints" cargo clippy --locked --all-targets -- -D warnings
+step "The programs of the measurements" check_benches
+step "Python scripts" check_python scripts/lib/*.py
 step "Documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 step "Tests, the header and the exported symbols among them" cargo test --locked
 step "C programs under valgrind" make --no-print-directory check-valgrind
