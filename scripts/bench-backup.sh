@@ -30,6 +30,7 @@ esac
 : "${AMRELAY_BENCH_VARIANTS:=$variants}"
 
 if [ "${1-}" != --inside ]; then
+    need_memory_for backup
     # The data is made in the sandbox; its folder stays the user's, for other scripts.
     mkdir -p "$build/run" "$build/bench/data"
     use_alone "$build/bench/data"

@@ -46,6 +46,7 @@ if [ $# -gt 0 ]; then
 else
     only=$AMRELAY_BENCH_QUICK
 fi
+for part in "${parts[@]}"; do need_memory_for "$part"; done
 [ "$BUILT" = yes ] || build_for_bench
 use_alone "$build/bench/results"
 : >"$results"

@@ -53,6 +53,7 @@ in_sandbox() {
 bench() {
     local round kind order=(beside alone) auths=(bsd bsdudp)
     [ "$AMRELAY_BENCH_QUICK" = no ] || auths=(bsd)
+    need_memory_for stalls
     [ "$BUILT" = yes ] || build_for_bench >&2
     for ((round = 1; round <= AMRELAY_BENCH_ROUNDS; round++)); do
         say "Stalls: round $round of $AMRELAY_BENCH_ROUNDS" >&2

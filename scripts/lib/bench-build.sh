@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# What the measurements need built: both Amandas, and the programs of benches/*.c.
+# What the measurements need: both Amandas, the programs of benches/*.c, and memory.
 
 programs=$build/bench/programs
 
@@ -11,6 +11,22 @@ build_for_bench() {
         env -u AMANDA_PREFIX "AMRELAY=$kind" "$repository/scripts/amanda.sh"
     done
     "$repository/scripts/tools.sh" openbsd-inetd
+}
+
+# need_memory_for PART: ends if the machine has too little; it would swap, or the dumps fail. A dump goes to a holding disk in memory,
+# and reads from the page cache; for stalls three go there at once, and their data is in memory as well.
+need_memory_for() {
+    local needed available part=1
+    [ "$AMRELAY_BENCH_QUICK" != yes ] || part=2
+    case $1 in
+        backup | ambsdtar) needed=$((2304 + 2048 / part)) ;;
+        stalls) needed=$((6 * ${MEGABYTES:-1024 / part})) ;;
+        *) return ;;
+    esac
+    # And the processes.
+    needed=$((needed + 512))
+    available=$(gawk '/^MemAvailable:/ { print int($2 / 1024) }' /proc/meminfo)
+    [ "$available" -ge $needed ] || die "the part $1 needs $needed MiB of memory; $available are available"
 }
 
 build_programs() {
