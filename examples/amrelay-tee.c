@@ -7,7 +7,7 @@
  *     dump -0f - /home | amrelay-tee -c 'restore -tf -' -i index.txt > backup.dump
  *
  *     -i FILE     write the index to FILE
- *     -d NUMBER   write the index to the open descriptor of that number
+ *     -d NUMBER   write the index to the open descriptor of that number, from 2 on
  *     -c COMMAND  have sh run COMMAND on a copy of the data to make the index; without it the data is a tar archive
  *     -p          move the data the portable way, through a buffer
  *
@@ -33,6 +33,17 @@ static void usage(void)
     exit(WRONG_OPTIONS);
 }
 
+/* A file that is opened while one of these is closed gets its number, and then what was meant for that. */
+static void expect_standard_descriptors(void)
+{
+    int fd;
+    for (fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) == -1) {
+            fprintf(stderr, "amrelay-tee: descriptor %d is closed\n", fd);
+            exit(WRONG_OPTIONS);
+        }
+}
+
 static int open_index(const char *name)
 {
     int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
@@ -49,7 +60,7 @@ static int number(const char *text)
     long value;
     errno = 0;
     value = strtol(text, &end, 10);
-    if (errno != 0 || end == text || *end != '\0' || value < 0 || value > 1 << 20)
+    if (errno != 0 || end == text || *end != '\0' || value <= STDOUT_FILENO || value > 1 << 20)
         usage();
     return (int)value;
 }
@@ -59,7 +70,7 @@ static amrelay_tee_options parse(int argc, char **argv)
     amrelay_tee_options options = {0};
     int option;
     options.size = sizeof options;
-    options.flags = AMRELAY_TEE_CRC | AMRELAY_TEE_TAKE_INPUT | AMRELAY_TEE_TAKE_OUTPUT | AMRELAY_TEE_TAKE_INDEX;
+    options.flags = AMRELAY_TEE_CRC | AMRELAY_TEE_TAKE_INPUT | AMRELAY_TEE_TAKE_OUTPUT;
     options.input_fd = STDIN_FILENO;
     options.output_fd = STDOUT_FILENO;
     options.index_fd = -1;
@@ -69,9 +80,10 @@ static amrelay_tee_options parse(int argc, char **argv)
             options.flags |= AMRELAY_TEE_COPY;
         else if (option == 'c')
             options.index_command = optarg;
-        else if (option == 'i' && options.index_fd == -1)
+        else if (option == 'i' && options.index_fd == -1) {
             options.index_fd = open_index(optarg);
-        else if (option == 'd' && options.index_fd == -1)
+            options.flags |= AMRELAY_TEE_TAKE_INDEX;
+        } else if (option == 'd' && options.index_fd == -1)
             options.index_fd = number(optarg);
         else
             usage();
@@ -97,10 +109,12 @@ static void report(const amrelay_tee_result *result)
 
 int main(int argc, char **argv)
 {
-    amrelay_tee_options options = parse(argc, argv);
+    amrelay_tee_options options;
     amrelay_tee_result result = {0};
     amrelay_tee *tee = NULL;
     int status = 0;
+    expect_standard_descriptors();
+    options = parse(argc, argv);
     if (amrelay_tee_start(&options, &tee) < 0) {
         fprintf(stderr, "amrelay-tee: %s\n", amrelay_error());
         return WRONG_OPTIONS;

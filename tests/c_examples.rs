@@ -282,6 +282,34 @@ fn tee_writes_the_index_to_a_descriptor_and_lets_a_command_make_it() {
 }
 
 #[test]
+fn tee_leaves_a_descriptor_that_was_named_to_its_owner() {
+    let folder = archive().folder.path();
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "\"$0\" -d 2 2>by-error >data"]);
+    let output = with_pipe(
+        shell.arg(tee_program()).current_dir(folder),
+        &archive().bytes,
+    );
+    assert_eq!(output.status.code(), Some(0));
+    let told = fs::read(folder.join("by-error")).expect("index and figures");
+    let figures = told.strip_prefix(&archive().listing[..]);
+    let figures = String::from_utf8_lossy(figures.expect("the index comes first"));
+    assert!(figures.starts_with("crc32c "), "{figures}");
+}
+
+#[test]
+fn tee_does_not_start_without_a_standard_descriptor() {
+    let folder = archive().folder.path();
+    for closed in ["<&-", ">&-", "2>&-"] {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("\"$0\" -i in-its-place {closed}")]);
+        let output = with_pipe(shell.arg(tee_program()).current_dir(folder), b"some bytes");
+        assert_eq!(output.status.code(), Some(2), "{closed}");
+        assert!(!folder.join("in-its-place").exists(), "{closed}");
+    }
+}
+
+#[test]
 fn tee_tells_a_damaged_index_from_lost_data() {
     let tee = tee_program();
     let index = archive().folder.path().join("damaged");
@@ -311,6 +339,7 @@ fn tee_tells_a_damaged_index_from_lost_data() {
         &["-x"][..],
         &["-c", "cat"],
         &["-d", "-1"],
+        &["-d", "1"],
         &["-d", "3x"],
         &["file"],
     ] {
