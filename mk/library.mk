@@ -1,4 +1,5 @@
-# The library: building it, installing it, C programs with it. It needs cargo, a C compiler and make, nothing else.
+# The library: building it, installing it, C programs with it. It needs cargo, a C compiler and make, nothing else; and cargo the
+# network, or its dependencies at hand (README.md, "Packaging").
 
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
