@@ -322,34 +322,6 @@ static void a_command_that_the_host_has_waited_for_is_not_killed(void)
     close(in[1]);
 }
 
-/* With SIGCHLD ignored nobody finds the child whose exec has failed. */
-static void a_command_that_cannot_be_run_leaves_the_data_alone(void)
-{
-    struct reader output;
-    amrelay_tee_options options;
-    amrelay_tee_result result;
-    amrelay_tee *tee;
-    int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
-    char *command = malloc(1 << 20); /* more than Linux takes as one argument */
-    memset(command, 'x', (1 << 20) - 1);
-    command[(1 << 20) - 1] = '\0';
-    CHECK(signal(SIGCHLD, SIG_IGN) != SIG_ERR);
-    start_reader(&output);
-    options = tee_options(AMRELAY_TEE_TAKE_INPUT | AMRELAY_TEE_TAKE_OUTPUT, pipe_with("the data"), output.ends[1]);
-    options.index = AMRELAY_INDEX_COMMAND;
-    options.index_fd = null;
-    options.index_command = command;
-    tee = start(&options);
-    result = wait_for(tee, 0);
-    CHECK(result.bytes == 8 && result.index_code < 0);
-    CHECK(amrelay_tee_index_message(tee)[0] != '\0');
-    amrelay_tee_free(tee);
-    CHECK(signal(SIGCHLD, SIG_DFL) != SIG_ERR);
-    expect_text(join_reader(&output), "the data");
-    free(command);
-    close(null);
-}
-
 /* The thread's mask, seen in its write function. */
 static int look_at_mask(void *arg, const void *buf, size_t len)
 {
@@ -534,7 +506,6 @@ int main(void)
         CASE(an_index_command_reads_a_copy),
         CASE(index_command_may_be_waited_for_by_the_host),
         CASE(a_command_that_the_host_has_waited_for_is_not_killed),
-        CASE(a_command_that_cannot_be_run_leaves_the_data_alone),
         CASE(the_thread_takes_no_signals_of_the_host),
         CASE(free_waits_for_the_end),
         CASE(another_thread_may_wait),

@@ -4,7 +4,7 @@ mod tee_support;
 
 use std::mem::MaybeUninit;
 
-use amrelay::tee::{Method, Way, run};
+use amrelay::tee::{IndexEnd, Method, Way, run};
 
 use tee_support::*;
 
@@ -38,6 +38,7 @@ fn nothing_is_left_behind_and_no_sigpipe_gets_through() {
         Way::ZeroCopy
     );
     assert!(index_without_standard_input(&archive) == archive);
+    assert!(matches!(index_of_lost_child(&archive), IndexEnd::Failed(_)));
     assert_eq!(descriptors(), before);
     assert!(!sigpipe_is_blocked_or_pending());
     // SAFETY: waits for children of this process only; a null status is allowed.
@@ -62,6 +63,19 @@ fn index_without_standard_input(archive: &[u8]) -> Vec<u8> {
     }
     outcome.assert_data(archive);
     outcome.index
+}
+
+/// How an index ends whose command cannot be run, since it is longer than Linux takes it, while nobody may wait for children:
+/// the standard library then looks for the one whose exec has failed in vain.
+fn index_of_lost_child(archive: &[u8]) -> IndexEnd {
+    let (index_reader, index) = command_index(&"x".repeat(1 << 20));
+    // SAFETY: no handler is installed, and this test has no other children now.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
+    let outcome = through(pipe(), pipe(), archive, index, index_reader, Method::Auto);
+    // SAFETY: as above.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+    outcome.assert_data(archive);
+    outcome.report.index
 }
 
 fn descriptors() -> usize {
