@@ -3,9 +3,10 @@
 //! `cargo bench --bench tee` prints, for each round and tab-separated, wall-clock speed and the processor time per GiB
 //! of what stands between writer and reader; these two are the same for all and not counted. The stream is a tar
 //! archive of 64 KiB files, written in tar's records as fast as the pipe takes them. The smaller pipes keep their
-//! sizes, as they do once a user has used up his share of pipe memory; "auto" then copies. "upstream" is what Amanda 3.5.4 does in client-src/sendbackup.c: the process of `start_index` copies every
-//! byte into `tar -tf - | sed` and into a pipe, and `handle_crc_thread` copies from there to the output. "read+write"
-//! only copies, and with "nothing" the reader has the writer's pipe: no arrangement is faster than that.
+//! sizes, as they do once a user has used up his share of pipe memory; "auto" then copies. "upstream" is what Amanda
+//! 3.5.4 does in client-src/sendbackup.c: the process of `start_index` copies every byte into `tar -tf - | sed` and into
+//! a pipe, and `handle_crc_thread` copies from there to the output. "read+write" only copies, and with "nothing" the
+//! reader has the writer's pipe: no arrangement is faster than that.
 //!
 //! `AMRELAY_BENCH_ROUNDS` is the number of rounds, of [`SAMPLES`] each; `AMRELAY_BENCH_QUICK=yes` measures once a round,
 //! with a quarter of the data.

@@ -114,6 +114,18 @@ struct writer {
     const void *refused;
 };
 
+/* Sets up; returns the options of a link for which this host writes, its functions other than `write` still to be named. */
+static amrelay_link_options set_up_writer(struct setting *setting, struct writer *writer, uint32_t kind,
+                                          int64_t (*write)(void *arg, const void *buf, size_t len))
+{
+    amrelay_link_options options;
+    set_up(setting);
+    writer->fd = setting->ends[0];
+    options = link_options(kind, setting->ends[0], &writer->told);
+    options.write = write;
+    return options;
+}
+
 static int64_t answer_in_turn(void *arg, const void *buf, size_t len)
 {
     struct writer *writer = arg;
@@ -132,14 +144,10 @@ static void a_callback_link_asks_again_with_the_same_bytes(void)
 {
     struct setting setting;
     struct writer writer = {0};
-    amrelay_link_options options;
-    set_up(&setting);
-    writer.fd = setting.ends[0];
+    amrelay_link_options options = set_up_writer(&setting, &writer, AMRELAY_LINK_CALLBACK, answer_in_turn);
     writer.answers[0] = AMRELAY_WANT_WRITE;
     writer.answers[1] = 3;
     writer.answers[2] = AMRELAY_WANT_READ;
-    options = link_options(AMRELAY_LINK_CALLBACK, setting.ends[0], &writer.told);
-    options.write = answer_in_turn;
     CHECK_CODE(amrelay_link_new(setting.loop, &options, &setting.link), 0);
     CHECK_CODE(amrelay_link_send(setting.link, 9, "hello", 5), 0);
     CHECK(write(setting.ends[1], "r", 1) == 1); /* so that the library's side becomes readable */
@@ -167,11 +175,8 @@ static void errors_and_wrong_answers_end_a_callback_link(void)
     for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct setting setting;
         struct writer writer = {0};
-        amrelay_link_options options;
-        set_up(&setting);
+        amrelay_link_options options = set_up_writer(&setting, &writer, AMRELAY_LINK_CALLBACK, answer_only);
         writer.answers[0] = cases[i].answer;
-        options = link_options(AMRELAY_LINK_CALLBACK, setting.ends[0], &writer.told);
-        options.write = answer_only;
         CHECK_CODE(amrelay_link_new(setting.loop, &options, &setting.link), 0);
         CHECK_CODE(amrelay_link_send(setting.link, 9, "hello", 5), 0);
         CHECK_CODE(amrelay_loop_turns(setting.loop, 0), 0);
@@ -208,11 +213,7 @@ static void payloads_are_sealed_and_the_seal_is_freed(void)
     struct setting setting;
     uint32_t handle;
     struct writer writer = {0};
-    amrelay_link_options options;
-    set_up(&setting);
-    writer.fd = setting.ends[0];
-    options = link_options(AMRELAY_LINK_CALLBACK, setting.ends[0], &writer.told);
-    options.write = answer_in_turn;
+    amrelay_link_options options = set_up_writer(&setting, &writer, AMRELAY_LINK_CALLBACK, answer_in_turn);
     options.seal = seal;
     options.seal_free = seal_free;
     CHECK_CODE(amrelay_link_new(setting.loop, &options, &setting.link), 0);
@@ -235,10 +236,7 @@ static void a_seal_that_fails_ends_the_link(void)
 {
     struct setting setting;
     struct writer writer = {0};
-    amrelay_link_options options;
-    set_up(&setting);
-    options = link_options(AMRELAY_LINK_CALLBACK, setting.ends[0], &writer.told);
-    options.write = answer_in_turn;
+    amrelay_link_options options = set_up_writer(&setting, &writer, AMRELAY_LINK_CALLBACK, answer_in_turn);
     options.seal = seal_fails;
     CHECK_CODE(amrelay_link_new(setting.loop, &options, &setting.link), 0);
     CHECK_CODE(amrelay_link_send(setting.link, 9, "secret", 6), 0);
@@ -351,10 +349,7 @@ static void a_link_closed_after_its_loop_is_gone_at_once_and_tells_nothing(void)
     for (i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         struct setting setting;
         struct writer writer = {0};
-        amrelay_link_options options;
-        set_up(&setting);
-        options = link_options(kinds[i], setting.ends[0], &writer.told);
-        options.write = answer_only;
+        amrelay_link_options options = set_up_writer(&setting, &writer, kinds[i], answer_only);
         CHECK_CODE(amrelay_link_new(setting.loop, &options, &setting.link), 0);
         CHECK_CODE(amrelay_link_send(setting.link, 7, "lost", 4), 0);
         amrelay_loop_free(setting.loop);

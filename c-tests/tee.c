@@ -1,6 +1,7 @@
 /* Tees, with archives of the system's tar. */
 #include "bytes.h"
 
+#include <semaphore.h>
 #include <sys/wait.h>
 
 /* CRC-32C bit by bit, from its polynomial. */
@@ -263,59 +264,57 @@ static void an_index_command_reads_a_copy(void)
 }
 
 /* A host that waits for all its children takes the command's status before the tee can. */
+struct reaper {
+    int status;
+    sem_t done;
+};
+
 static void reap(void *arg, int64_t process_id)
 {
-    int *status = arg;
-    CHECK(waitpid((pid_t)process_id, status, 0) == (pid_t)process_id);
+    struct reaper *reaper = arg;
+    CHECK(waitpid((pid_t)process_id, &reaper->status, 0) == (pid_t)process_id);
+    CHECK(sem_post(&reaper->done) == 0);
 }
 
 static void index_command_may_be_waited_for_by_the_host(void)
 {
-    int status = 0;
+    struct reaper reaper = {0};
     amrelay_tee_options options;
     amrelay_tee_result result;
     amrelay_tee *tee;
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    CHECK(sem_init(&reaper.done, 0, 0) == 0);
     options = tee_options(AMRELAY_TEE_TAKE_INPUT, pipe_with(""), null);
     options.index = AMRELAY_INDEX_COMMAND;
     options.index_fd = null;
     options.index_command = "exit 3";
     options.index_started = reap;
-    options.arg = &status;
+    options.arg = &reaper;
     tee = start(&options);
     result = wait_for(tee, 0);
-    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 3);
+    CHECK(WIFEXITED(reaper.status) && WEXITSTATUS(reaper.status) == 3);
     CHECK(result.index_code == 0 && result.index_status == 0);
     CHECK(strcmp(amrelay_tee_index_message(tee), "") == 0);
     amrelay_tee_free(tee);
     close(null);
 }
 
-static pthread_mutex_t reaping = PTHREAD_MUTEX_INITIALIZER;
-
-static void reap_and_tell(void *arg, int64_t process_id)
-{
-    (void)arg;
-    CHECK(waitpid((pid_t)process_id, NULL, 0) == (pid_t)process_id);
-    pthread_mutex_unlock(&reaping);
-}
-
 /* Its number may be another process's by then. */
 static void a_command_that_the_host_has_waited_for_is_not_killed(void)
 {
     int in[2], out[2], null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    struct reaper reaper = {0};
     amrelay_tee_options options;
     amrelay_tee *tee;
-    CHECK(pipe(in) == 0 && pipe(out) == 0);
+    CHECK(pipe(in) == 0 && pipe(out) == 0 && sem_init(&reaper.done, 0, 0) == 0);
     options = tee_options(AMRELAY_TEE_TAKE_INPUT | AMRELAY_TEE_TAKE_OUTPUT | AMRELAY_TEE_TAKE_INDEX, in[0], out[1]);
     options.index = AMRELAY_INDEX_COMMAND;
     options.index_fd = null;
     options.index_command = "exit 0";
-    options.index_started = reap_and_tell;
-    CHECK(pthread_mutex_lock(&reaping) == 0);
+    options.index_started = reap;
+    options.arg = &reaper;
     tee = start(&options);
-    CHECK(pthread_mutex_lock(&reaping) == 0);
-    CHECK(pthread_mutex_unlock(&reaping) == 0);
+    CHECK(sem_wait(&reaper.done) == 0);
     close(out[0]);
     CHECK(wait_for(tee, -EPIPE).index_code == -ECANCELED);
     amrelay_tee_free(tee);

@@ -91,7 +91,6 @@ SERVER=private PROGRAM=GNUTAR COMPRESS=none ENCRYPT=none
 choose_run "$1"
 data=$run/data
 failures=0
-restored=$run/restored/one
 # Set by the part that chooses the server; used by others.
 # shellcheck disable=SC2034 # server_config is used by the parts alone
 server_config='' server_state=''
@@ -215,7 +214,7 @@ unextracted() {
     wait_until stands_still || wrong "amandad does not come to rest"
     open_gate
     expect_restored
-    compare_trees one "$run/logs/tree-one" "$restored"
+    compare_trees one "$run/logs/tree-one" "$run/restored/one"
 }
 
 # figure CASE METRIC VALUE
@@ -306,9 +305,9 @@ idle() {
 
 action=$1
 shift
-# Standard output is the figures'; a check has none.
+# Standard output is the figures' where there are some.
 exec {figures}>&1
-case $action in check | unconnected | hung | unread | unextracted) ;; *) exec >&2 ;; esac
+case $action in speed | idle) exec >&2 ;; esac
 prepare_run
 replace_tar "$repository/scripts/lib/gated-tar"
 trap 'stop_network' EXIT

@@ -1,18 +1,22 @@
 # shellcheck shell=bash disable=SC2154
 # A restore on the client (amfetchdump --extract-client) whose tar reads nothing for a while.
 
-# start_restore NAME: of its level 0, into $restored; waits until tar is at the gate.
+# start_restore NAME: of its level 0, where `restore` puts it; waits until tar is at the gate.
 start_restore() {
+    local target=$run/restored/$1
     close_gate
-    mkdir -p "$restored"
-    as_server "$server_programs/amfetchdump" -a --extract-client=localhost --target "$restored" daily localhost "$1" \
+    mkdir -p "$target"
+    as_server "$server_programs/amfetchdump" -a --extract-client=localhost --target "$target" daily localhost "$1" \
         >"$run/logs/amfetchdump.out" 2>&1 &
     restore_pid=$!
     wait_until at_gate 1 || die "the restore did not start; see ${run#"$repository"/}"
 }
 
 # What all amandads have read so far.
-bytes_read() { for pid in $(pgrep -x amandad); do cat "/proc/$pid/io"; done | gawk '/^rchar/ { sum += $2 } END { print sum }'; }
+bytes_read() {
+    local pid
+    for pid in $(pgrep -x amandad); do cat "/proc/$pid/io"; done | gawk '/^rchar/ { sum += $2 } END { print sum }'
+}
 
 # Whether amandad has read nothing more for a second.
 stands_still() {

@@ -405,19 +405,15 @@ fn check_taken_once(options: &amrelay_tee_options) -> Result<(), Failure> {
         AMRELAY_INDEX_NONE => -1,
         _ => options.index_fd,
     };
-    let roles = [
-        (options.input_fd, AMRELAY_TEE_TAKE_INPUT),
-        (options.output_fd, AMRELAY_TEE_TAKE_OUTPUT),
-        (index, AMRELAY_TEE_TAKE_INDEX),
-    ];
-    let taken_twice = |(place, &(fd, flag)): (usize, &(RawFd, u32))| {
-        fd != -1
-            && options.flags & flag != 0
-            && (roles.iter().enumerate()).any(|(other, role)| other != place && role.0 == fd)
+    let input = (options.input_fd, AMRELAY_TEE_TAKE_INPUT);
+    let output = (options.output_fd, AMRELAY_TEE_TAKE_OUTPUT);
+    let index = (index, AMRELAY_TEE_TAKE_INDEX);
+    let clash = |one: (RawFd, u32), other: (RawFd, u32)| {
+        one.0 == other.0 && one.0 != -1 && options.flags & (one.1 | other.1) != 0
     };
-    if roles.iter().enumerate().any(taken_twice) {
+    if clash(input, output) || clash(input, index) || clash(output, index) {
         return Err(Failure::argument(
-            "a descriptor that is to be taken is named twice".to_owned(),
+            "a descriptor that is to be taken is named twice",
         ));
     }
     Ok(())
