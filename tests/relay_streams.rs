@@ -1,6 +1,7 @@
 //! What goes into the sources comes out of the connection: over every sort of connection, pipe size and way of moving.
 
 mod relay_support;
+mod sandbox_support;
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
@@ -9,6 +10,7 @@ use std::os::fd::OwnedFd;
 use amrelay::event::EventLoop;
 use amrelay::relay::{Error, LinkKind, Method};
 use relay_support::*;
+use sandbox_support::{Refusal, refusing};
 
 const LENGTHS: [usize; 8] = [0, 1, 4096, 32_769, 262_145, 1_000_003, 2_500_000, 3_000_001];
 
@@ -200,6 +202,28 @@ fn a_connection_that_refuses_to_be_spliced_to_is_copied_to() {
     assert_eq!(stream.method(), Method::Copy);
     let frames = frames_of(&fs::read(&path).unwrap());
     assert!(ended_streams(&frames)[&1] == bytes);
+}
+
+/// The same where the system has no splice(2) or a sandbox forbids it.
+#[test]
+fn a_refused_splice_is_done_without() {
+    for errno in [libc::ENOSYS, libc::EPERM, libc::EACCES] {
+        refusing(&[Refusal::of(libc::SYS_splice, errno)], || {
+            let event_loop = EventLoop::new().unwrap();
+            let (writing, reading) = connection(Wire::Tcp);
+            let receiver = read_in_thread(reading, 1 << 16);
+            let link = link(&event_loop, writing, LinkKind::Framed);
+            let codes = Codes::default();
+            let bytes = data(1, 1_000_000);
+            let stream = start(&link, filled_pipe(1 << 20, &bytes), 1, true, &codes);
+            event_loop.turns(false).unwrap();
+            assert_eq!(codes.get(), [0]);
+            assert_eq!(stream.method(), Method::Copy);
+            drop(link);
+            let frames = frames_of(&receiver.join().unwrap());
+            assert!(ended_streams(&frames)[&1] == bytes);
+        });
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The data's way through the tee: every byte arrives, whatever the two ends are and do.
 
+mod sandbox_support;
 mod tee_support;
 
 use std::fs::File;
@@ -7,8 +8,9 @@ use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use amrelay::index::Outcome as TarOutcome;
 use amrelay::sys::Descriptor;
@@ -16,7 +18,7 @@ use amrelay::tee::{Config, Index, IndexEnd, Method, Output, Way, run};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::pipe::fcntl_getpipe_size;
 
-use tee_support::sandbox::{Refusal, refusing};
+use sandbox_support::{Refusal, refusing};
 use tee_support::*;
 
 #[test]
@@ -363,6 +365,56 @@ fn without_crc_and_index_the_bytes_pass_all_the_same() {
             let expected: &[u8] = if with_index { &index } else { b"" };
             assert!(indexing.join().unwrap() == expected);
             assert!(report.index.is_ok(), "{}", report.index);
+        }
+    });
+}
+
+/// Where neither CRC nor index needs the bytes, nothing but the end of an input tells of it.
+#[test]
+fn an_end_behind_a_full_output_is_seen() {
+    let bytes = noise(1 << 20);
+    let (input, writer) = pipe();
+    let (reader, output) = pipe();
+    let (ended, end) = mpsc::channel();
+    let config = Config {
+        crc: false,
+        ..config(input, output, Index::None, Method::Auto)
+    };
+    thread::spawn(move || {
+        let _ = ended.send(run(config));
+    });
+    feed(writer, bytes.clone()).join().unwrap().unwrap();
+    let report = end
+        .recv_timeout(Duration::from_secs(30))
+        .expect("the tee does not see the end of its input");
+    assert_eq!(report.way, Way::ZeroCopy);
+    assert!(report.output.is_ok());
+    assert!(read_all(reader) == bytes);
+}
+
+/// A reader that takes a little at a time, but often, is what is waited for, not the writer.
+#[test]
+fn a_slow_output_reader_is_who_was_waited_for() {
+    let bytes = noise(16 << 20);
+    both_ways(|method| {
+        for crc in [true, false] {
+            let (input, writer) = pipe();
+            let (reader, output) = pipe();
+            let feeding = feed(writer, bytes.clone());
+            let reading = thread::spawn(move || {
+                let mut buffer = vec![0; 32 << 10];
+                while rustix::io::read(&reader, &mut buffer).unwrap() > 0 {
+                    thread::sleep(Duration::from_micros(300));
+                }
+            });
+            let report = run(Config {
+                crc,
+                ..config(input, output, Index::None, method)
+            });
+            feeding.join().unwrap().unwrap();
+            reading.join().unwrap();
+            let stats = report.stats;
+            assert!(stats.output > stats.writer, "crc {crc}: {stats:?}");
         }
     });
 }

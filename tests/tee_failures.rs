@@ -1,5 +1,6 @@
 //! Failures of the data's own two sides: the tee ends at once, says why, and lets go of the other side.
 
+mod sandbox_support;
 mod tee_support;
 
 use std::fs::File;
@@ -9,10 +10,10 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Child;
 
-use amrelay::tee::{Index, IndexEnd, Method, Output, Tee, Way, run};
+use amrelay::tee::{Config, Index, IndexEnd, Method, Output, Tee, Way, run};
 use rustix::process::Signal;
 
-use tee_support::sandbox::{Refusal, refusing};
+use sandbox_support::{Refusal, refusing};
 use tee_support::*;
 
 #[test]
@@ -37,6 +38,22 @@ fn an_output_that_goes_while_the_writer_is_silent_ends_the_tee() {
         assert_broken_output(tee.wait());
         let error = File::from(writer).write_all(b"x").unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+    });
+}
+
+#[test]
+fn an_output_that_goes_after_the_last_byte_has_not_failed() {
+    both_ways(|method| {
+        for crc in [true, false] {
+            let (input, writer) = pipe();
+            let (reader, output) = pipe();
+            drop((writer, reader));
+            let report = run(Config {
+                crc,
+                ..config(input, output, Index::None, method)
+            });
+            assert!(report.output.is_ok(), "crc {crc}: {report:?}");
+        }
     });
 }
 

@@ -2,9 +2,11 @@
 
 mod tee_support;
 
+use std::fs::File;
+use std::io::{Read, Write};
 use std::mem::MaybeUninit;
 
-use amrelay::tee::{IndexEnd, Method, Way, run};
+use amrelay::tee::{Index, IndexEnd, Method, Way, run};
 
 use tee_support::*;
 
@@ -38,6 +40,7 @@ fn nothing_is_left_behind_and_no_sigpipe_gets_through() {
         Way::ZeroCopy
     );
     assert!(index_without_standard_input(&archive) == archive);
+    assert_standard_numbers_stay_closed();
     assert!(matches!(index_of_lost_child(&archive), IndexEnd::Failed(_)));
     assert_eq!(descriptors(), before);
     assert!(!sigpipe_is_blocked_or_pending());
@@ -63,6 +66,37 @@ fn index_without_standard_input(archive: &[u8]) -> Vec<u8> {
     }
     outcome.assert_data(archive);
     outcome.index
+}
+
+/// A tee in a host that has closed its standard input and output does not take their numbers: what is printed there would get among
+/// the bytes that it looks at.
+fn assert_standard_numbers_stay_closed() {
+    let (input, writer) = pipe();
+    let (reader, output) = pipe();
+    let config = config(input, output, Index::None, Method::Auto);
+    let closed = [libc::STDIN_FILENO, libc::STDOUT_FILENO].map(|standard| {
+        // SAFETY: the number is put back below, and nothing else in this process uses it meanwhile.
+        let kept = unsafe { libc::fcntl(standard, libc::F_DUPFD, 3) };
+        assert!(kept > libc::STDERR_FILENO);
+        // SAFETY: as above.
+        unsafe { libc::close(standard) };
+        (standard, kept)
+    });
+    let mut tee = start(config);
+    let (mut writer, mut reader) = (File::from(writer), File::from(reader));
+    writer.write_all(b"some bytes").unwrap();
+    reader.read_exact(&mut [0; 10]).unwrap();
+    for (standard, kept) in closed {
+        // SAFETY: fcntl(2) only asks; both numbers are of this function.
+        unsafe {
+            let taken = libc::fcntl(standard, libc::F_GETFD) != -1;
+            libc::dup2(kept, standard);
+            libc::close(kept);
+            assert!(!taken, "descriptor {standard} is in use");
+        }
+    }
+    drop(writer);
+    assert!(tee.wait().output.is_ok());
 }
 
 /// How an index ends whose command cannot be run, since it is longer than Linux takes it, while nobody may wait for children:

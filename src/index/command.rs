@@ -12,6 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use crate::sys::Descriptor;
+use crate::sys::pipe::pipe;
 use crate::sys::spawn::inherit_only_standard;
 
 /// A running index command.
@@ -30,22 +31,19 @@ impl IndexCommand {
         output: &Descriptor,
         errors: Option<&Descriptor>,
     ) -> io::Result<(Self, OwnedFd)> {
+        let (reader, input) = pipe()?;
         let mut shell = Command::new("/bin/sh");
         shell
             .arg("-c")
             .arg(OsStr::from_bytes(command.to_bytes()))
-            .stdin(Stdio::piped())
+            .stdin(reader)
             .stdout(duplicate(output)?);
         if let Some(errors) = errors {
             shell.stderr(duplicate(errors)?);
         }
         inherit_only_standard(&mut shell);
-        let mut child = spawn(shell)?;
-        let input = child
-            .stdin
-            .take()
-            .ok_or_else(|| io::Error::other("the index command has no standard input"))?;
-        Ok((Self { child }, input.into()))
+        let child = spawn(shell)?;
+        Ok((Self { child }, input))
     }
 
     /// The process id of the shell.

@@ -10,7 +10,8 @@ use super::outgoing::Outgoing;
 use super::pump::Step;
 use super::schedule::Key;
 use super::stream;
-use crate::sys::{Descriptor, socket};
+use crate::sys::Descriptor;
+use crate::sys::descriptor::duplicate;
 
 impl Core {
     /// Takes everything away from the link but its streams, which the caller ends. Nothing is called.
@@ -133,7 +134,7 @@ impl Core {
             return Ok(());
         };
         if !matches!(self.kind, LinkKind::Callback(_)) {
-            *descriptor = Descriptor::from(socket::duplicate(descriptor.as_fd())?);
+            *descriptor = Descriptor::from(duplicate(descriptor.as_fd())?);
         }
         let core = Rc::clone(self);
         let fd = descriptor.as_raw_fd();

@@ -12,7 +12,7 @@ use super::stream;
 use crate::sys::pipe;
 use crate::sys::signal::SigpipeGuard;
 use crate::sys::socket;
-use crate::sys::splice::splice;
+use crate::sys::splice::{refused, splice};
 
 /// How writing came to a halt.
 pub(super) enum Halt {
@@ -142,11 +142,9 @@ impl State {
                 }
                 Ok(Progress::Some)
             }
-            Err(error) => match error.kind() {
-                io::ErrorKind::WouldBlock => Ok(Progress::Full),
-                io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported => Ok(Progress::Fallback),
-                _ => Err(error),
-            },
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Progress::Full),
+            Err(error) if refused(&error) => Ok(Progress::Fallback),
+            Err(error) => Err(error),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Descriptors the library owns, and descriptors it was lent.
 
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 /// A file descriptor together with the answer to who closes it.
@@ -24,6 +25,21 @@ impl Descriptor {
     #[must_use]
     pub unsafe fn lend(fd: RawFd) -> Self {
         Self(Ownership::Lent(fd))
+    }
+}
+
+/// A second descriptor of the same open file, close-on-exec and none of the standard ones.
+pub(crate) fn duplicate(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    Ok(rustix::io::fcntl_dupfd_cloexec(fd, 3)?)
+}
+
+/// The descriptor, under a number that is none of the standard ones: where the host has closed those, a new descriptor
+/// gets one of them, and what anybody prints then goes into it.
+pub(crate) fn beyond_standard(fd: OwnedFd) -> io::Result<OwnedFd> {
+    if fd.as_raw_fd() > libc::STDERR_FILENO {
+        Ok(fd)
+    } else {
+        duplicate(fd.as_fd())
     }
 }
 

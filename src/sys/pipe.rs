@@ -5,17 +5,22 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
+use super::descriptor::beyond_standard;
+
 /// Makes a pipe whose ends are closed when a child process executes another program. Read end first.
-#[cfg(not(target_vendor = "apple"))]
 pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (reader, writer) = new_pipe()?;
+    Ok((beyond_standard(reader)?, beyond_standard(writer)?))
+}
+
+#[cfg(not(target_vendor = "apple"))]
+fn new_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?)
 }
 
-/// Makes a pipe whose ends are closed when a child process executes another program. Read end first.
-///
 /// Without pipe2(2) a fork in another thread between the calls can still inherit the ends.
 #[cfg(target_vendor = "apple")]
-pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+fn new_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (reader, writer) = rustix::pipe::pipe()?;
     rustix::io::fcntl_setfd(&reader, rustix::io::FdFlags::CLOEXEC)?;
     rustix::io::fcntl_setfd(&writer, rustix::io::FdFlags::CLOEXEC)?;

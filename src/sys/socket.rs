@@ -1,7 +1,9 @@
 //! Writing to connections, and reading from them, without blocking and without a SIGPIPE.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use std::os::fd::AsRawFd;
+use std::os::fd::BorrowedFd;
 
 use rustix::net::SendFlags;
 
@@ -38,18 +40,43 @@ pub(crate) fn send(
     bytes: &[u8],
     more: bool,
 ) -> io::Result<usize> {
-    let sent = match nature {
+    match nature {
         Nature::Socket => {
-            let mut flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-            flags.set(SendFlags::MORE, more);
-            rustix::io::retry_on_intr(|| rustix::net::send(fd, bytes, flags))
+            let flags = if more { MORE } else { SendFlags::empty() };
+            send_with(fd, bytes, flags)
         }
         Nature::Other => {
             let _guard = SigpipeGuard::new();
-            rustix::io::retry_on_intr(|| rustix::io::write(fd, bytes))
+            Ok(rustix::io::retry_on_intr(|| rustix::io::write(fd, bytes))?)
         }
-    };
-    Ok(sent?)
+    }
+}
+
+/// Further bytes follow at once (send(2), `MSG_MORE`).
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const MORE: SendFlags = SendFlags::MORE;
+
+/// This system cannot be told that further bytes follow.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const MORE: SendFlags = SendFlags::empty();
+
+/// Writes to a socket as many of `bytes` as are taken at once, without a SIGPIPE.
+#[cfg(not(target_vendor = "apple"))]
+pub(super) fn send_with(fd: BorrowedFd<'_>, bytes: &[u8], flags: SendFlags) -> io::Result<usize> {
+    let flags = flags | SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    Ok(rustix::io::retry_on_intr(|| {
+        rustix::net::send(fd, bytes, flags)
+    })?)
+}
+
+/// Writes to a socket as many of `bytes` as are taken at once, without a SIGPIPE, which these systems have no flag for.
+#[cfg(target_vendor = "apple")]
+pub(super) fn send_with(fd: BorrowedFd<'_>, bytes: &[u8], flags: SendFlags) -> io::Result<usize> {
+    let _guard = SigpipeGuard::new();
+    let flags = flags | SendFlags::DONTWAIT;
+    Ok(rustix::io::retry_on_intr(|| {
+        rustix::net::send(fd, bytes, flags)
+    })?)
 }
 
 /// Keeps a TCP socket from taking more than `bytes` that it has not sent (tcp(7), `TCP_NOTSENT_LOWAT`), however large
@@ -74,11 +101,6 @@ pub(crate) fn limit_unsent(fd: BorrowedFd<'_>, bytes: u32) {
 /// This system's sockets cannot be told.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(crate) fn limit_unsent(_fd: BorrowedFd<'_>, _bytes: u32) {}
-
-/// A second descriptor of the same open file, close-on-exec.
-pub(crate) fn duplicate(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
-    Ok(rustix::io::fcntl_dupfd_cloexec(fd, 3)?)
-}
 
 /// Reads into the room behind what `buffer` holds, as far as its capacity goes, and returns how many bytes came.
 ///

@@ -37,6 +37,13 @@ pub(crate) fn tee(from: BorrowedFd<'_>, to: BorrowedFd<'_>, len: usize) -> io::R
         .map_err(Into::into)
 }
 
+/// Whether an error of these calls means that the system cannot do it with these files, or must not do it at all (a
+/// sandbox): then reading and writing has to do.
+pub(crate) fn refused(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
+    matches!(error.kind(), InvalidInput | PermissionDenied | Unsupported)
+}
+
 /// This system has no splice(2): always `Unsupported`.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(crate) fn splice(

@@ -83,6 +83,7 @@ impl IndexSide {
             Self::Command { copy, .. } => {
                 let count = PIECE.min(bytes.len());
                 copy.offer(&bytes[..count]);
+                copy.drain_if_worth();
                 count
             }
         }
@@ -178,4 +179,52 @@ fn deliver(backlog: &mut Backlog) -> io::Result<()> {
 
 fn wait_for_room(fd: BorrowedFd<'_>) -> io::Result<()> {
     wait(&mut [PollFd::from_borrowed_fd(fd, PollFlags::OUT)])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::Read as _;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    use super::super::backlog::INDEX_BUFFER;
+    use super::*;
+    use crate::sys::pipe::pipe;
+
+    /// A command that could not take its bytes for a while gets them when it can, though nothing is waited for.
+    #[test]
+    fn a_command_is_fed_while_the_data_flows() {
+        let (reader, output) = pipe().unwrap();
+        let mut side = IndexSide::start(Index::Command {
+            command: c"cat".to_owned(),
+            output: output.into(),
+            errors: None,
+            started: None,
+        });
+        let mut shown = 0;
+        while shown < INDEX_BUFFER / 2 {
+            shown += side.see(&vec![0; PIECE]);
+        }
+        let arrived = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&arrived);
+        let reading = thread::spawn(move || {
+            let (mut reader, mut buffer) = (File::from(reader), vec![0; PIECE]);
+            while let Ok(count @ 1..) = reader.read(&mut buffer) {
+                counted.fetch_add(count, Relaxed);
+            }
+        });
+        let until = Instant::now() + Duration::from_secs(30);
+        while arrived.load(Relaxed) + PIECE < shown {
+            assert!(Instant::now() < until, "the command is not fed");
+            thread::sleep(Duration::from_millis(1));
+            shown += side.see(&[0]);
+        }
+        let (end, _) = side.finish(&mut Meter::start());
+        assert!(end.is_ok(), "{end}");
+        reading.join().unwrap();
+        assert_eq!(arrived.load(Relaxed), shown);
+    }
 }

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use super::ZERO_COPY_MINIMUM;
+use super::{PIPE_SIZE, ZERO_COPY_MINIMUM};
 
 /// A shorter nap costs more than it saves: timers are about as coarse as this.
 const SHORTEST: Duration = Duration::from_micros(20);
@@ -19,7 +19,7 @@ const LONGEST: Duration = Duration::from_micros(500);
 /// The naps of one input.
 #[derive(Debug)]
 pub(super) struct Pace {
-    /// What the input's pipe holds.
+    /// What can be taken out of the input's pipe at once.
     capacity: usize,
     nap: Duration,
 }
@@ -28,7 +28,7 @@ impl Pace {
     /// For a pipe that holds `capacity` bytes; 0 for what is no pipe, which is never left alone.
     pub(super) fn new(capacity: usize) -> Self {
         Self {
-            capacity,
+            capacity: capacity.min(PIPE_SIZE),
             nap: Duration::ZERO,
         }
     }
@@ -59,7 +59,7 @@ impl Pace {
 mod tests {
     use super::*;
 
-    const PIPE: usize = 1 << 20;
+    const PIPE: usize = PIPE_SIZE;
 
     /// The nap after each of these amounts.
     fn naps(amounts: &[usize]) -> Vec<Option<Duration>> {
@@ -81,6 +81,11 @@ mod tests {
     #[test]
     fn a_small_pipe_is_never_left_alone() {
         assert_eq!(naps_of(64 << 10, &[1000; 40]), vec![None; 40]);
+    }
+
+    #[test]
+    fn a_pipe_that_holds_more_than_is_taken_at_once_is_not_left_alone() {
+        assert_eq!(naps_of(4 * PIPE, &[PIPE; 40]), vec![None; 40]);
     }
 
     #[test]

@@ -5,14 +5,15 @@
 //!
 //! `EAGAIN` of these calls means an empty source or a full target. Here it is always clear which: the side pipe is
 //! empty before each tee(2), so that only the input can be at fault; and before each splice(2) it is known how much
-//! the input holds, so that only the output can be.
+//! the input holds, so that only the output can be. For the same reason it is tee(2) alone that tells of the input's
+//! end: a splice(2) to an output that is full or broken does not get to see it.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use crate::stats::Wait;
 use crate::sys::pipe::{capacity, enlarge, pipe, read, readable_bytes};
-use crate::sys::splice::{splice, tee};
+use crate::sys::splice::{refused, splice, tee};
 
 use super::flow::{Flow, Stop, would_wait};
 use super::pace::Pace;
@@ -55,7 +56,7 @@ pub(super) fn run(flow: &mut Flow, side: &SidePipe, buffer: &mut [u8]) -> Result
     loop {
         let skippable = flow.skippable();
         let step = if skippable >= WORTH_SKIPPING {
-            pass_unseen(flow, &mut pace, skippable)?
+            pass_unseen(flow, side, &mut pace, buffer, skippable)?
         } else {
             pass_seen(flow, side, &mut pace, buffer)?
         };
@@ -65,26 +66,27 @@ pub(super) fn run(flow: &mut Flow, side: &SidePipe, buffer: &mut [u8]) -> Result
     }
 }
 
-/// Splices on some of the next `skippable` bytes.
-fn pass_unseen(flow: &mut Flow, pace: &mut Pace, skippable: u64) -> Result<Option<Ended>, Stop> {
-    let length = usize::try_from(skippable).map_or(PIPE_SIZE, |bytes| bytes.min(PIPE_SIZE));
+/// Splices on some of the next `skippable` bytes, which the input holds.
+fn pass_unseen(
+    flow: &mut Flow,
+    side: &SidePipe,
+    pace: &mut Pace,
+    buffer: &mut [u8],
+    skippable: u64,
+) -> Result<Option<Ended>, Stop> {
+    let held = readable_bytes(flow.input()).map_err(Stop::Input)?;
+    if held == 0 {
+        return pass_seen(flow, side, pace, buffer);
+    }
+    let length = usize::try_from(skippable).map_or(held, |bytes| bytes.min(held));
     match to_output(flow, length) {
-        Ok(0) => return Ok(Some(Ended::Input)),
         Ok(count) => {
             flow.passed_unseen(count);
-            // As many as were asked for: there may be more.
-            if count < length {
+            if count == held {
                 nap(flow, pace, count);
             }
         }
-        Err(error) if would_wait(&error) => {
-            let empty = readable_bytes(flow.input()).map_err(Stop::Input)? == 0;
-            if empty {
-                wait_for_writer(flow, pace)?;
-            } else {
-                flow.wait(Wait::Output)?;
-            }
-        }
+        Err(error) if would_wait(&error) => flow.wait(Wait::Output)?,
         Err(error) if refused(&error) => return Ok(Some(Ended::Refused)),
         Err(error) => return Err(Stop::Output(error)),
     }
@@ -175,10 +177,4 @@ fn show_side(
 fn to_output(flow: &Flow, length: usize) -> io::Result<usize> {
     let output = flow.output().ok_or(io::ErrorKind::Unsupported)?;
     splice(flow.input(), output, length, false)
-}
-
-/// Whether the system cannot do it with these files, or must not do it at all (a sandbox).
-fn refused(error: &io::Error) -> bool {
-    use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
-    matches!(error.kind(), InvalidInput | PermissionDenied | Unsupported)
 }

@@ -1,8 +1,6 @@
 //! What the tests of the tee share: pipes, writers, readers, and the programs to compare with.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
-pub(crate) mod sandbox;
-
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read, Write};

@@ -1,5 +1,6 @@
 //! A thread in which the kernel refuses chosen system calls (seccomp(2)), to test what happens on systems that lack
 //! them.
+#![allow(dead_code, reason = "each test file uses its own part")]
 
 use std::thread;
 
