@@ -28,7 +28,8 @@
  * Processes: after a fork(2) the child may only exec(3) or _exit(2): it shares the loop's epoll
  * instance with its parent. The library changes no signal disposition; threads of its own take no
  * signals but those of their own faults, and where it writes in a thread of the host's a SIGPIPE that
- * the write caused is taken away again. It never prints, and it starts a program only where the
+ * the write caused is taken away again. No signal ends a call that waits: a handler can write to a pipe
+ * that an AMRELAY_EVENT_READ event reads. It never prints, and it starts a program only where the
  * options name a command.
  */
 
@@ -354,7 +355,8 @@ typedef struct amrelay_link_options {
     /**
      * Callback links only: writes bytes of one frame, header included. Returns how many it took (1 to `len`),
      * `AMRELAY_WANT_WRITE`, `AMRELAY_WANT_READ`, or -errno, which ends the link. After a refusal it is called again
-     * with the same bytes at the same address.
+     * with the same bytes at the same address. It must neither block, or everything in the loop stands still (so the
+     * descriptor is to be non-blocking already), nor raise SIGPIPE.
      */
     int64_t (*write)(void *arg, const void *buf, size_t len);
     /**

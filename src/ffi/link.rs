@@ -75,7 +75,8 @@ pub struct amrelay_link_options {
     pub on_closed: Option<unsafe extern "C" fn(arg: *mut c_void)>,
     /// Callback links only: writes bytes of one frame, header included. Returns how many it took (1 to `len`),
     /// `AMRELAY_WANT_WRITE`, `AMRELAY_WANT_READ`, or -errno, which ends the link. After a refusal it is called again
-    /// with the same bytes at the same address.
+    /// with the same bytes at the same address. It must neither block, or everything in the loop stands still (so the
+    /// descriptor is to be non-blocking already), nor raise SIGPIPE.
     pub write:
         Option<unsafe extern "C" fn(arg: *mut c_void, buf: *const c_void, len: size_t) -> i64>,
     /// Callback links only: turns the payload of a frame into what is sent instead, at most 4 MiB, and stores where

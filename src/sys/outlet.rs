@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use rustix::fs::FileType;
 use rustix::net::SendFlags;
 
+use super::socket::send_with;
 use super::wait::is_writable;
 use super::{Descriptor, nowait};
 
@@ -52,13 +53,7 @@ impl Outlet {
     /// Writes as much as is taken at once, and returns how many bytes that was. `WouldBlock`: none.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self.kind {
-            Kind::Socket => {
-                let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-                let fd = self.descriptor.as_fd();
-                Ok(rustix::io::retry_on_intr(|| {
-                    rustix::net::send(fd, bytes, flags)
-                })?)
-            }
+            Kind::Socket => send_with(self.as_fd(), bytes, SendFlags::empty()),
             Kind::Pipe => match nowait::write(self.as_fd(), bytes) {
                 Err(error) if error.kind() == io::ErrorKind::Unsupported => {
                     self.kind = Kind::Polled;

@@ -3,7 +3,6 @@
 //! A write to a pipe, and a splice to anything, whose reader has gone raises SIGPIPE in the calling thread, and no
 //! flag prevents it. The host may have left the signal at its default, which ends the process.
 
-use std::io;
 use std::mem::MaybeUninit;
 use std::ptr;
 
@@ -87,7 +86,12 @@ fn sigpipe_set() -> libc::sigset_t {
 }
 
 /// Takes a pending SIGPIPE off this thread, without waiting for one.
-#[cfg(not(any(target_vendor = "apple", target_os = "openbsd")))]
+#[cfg(any(
+    target_os = "linux",
+    target_os = "android",
+    target_os = "freebsd",
+    target_os = "netbsd",
+))]
 fn consume_sigpipe() {
     let set = sigpipe_set();
     let now = libc::timespec {
@@ -97,12 +101,18 @@ fn consume_sigpipe() {
     // SAFETY: the set and the time outlive the call, and a null information pointer is allowed (sigtimedwait(2)).
     let ask = || unsafe { libc::sigtimedwait(&raw const set, ptr::null_mut(), &raw const now) };
     // EINTR means that another signal's handler ran; the question is then asked again.
-    while ask() == -1 && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted {}
+    while ask() == -1 && std::io::Error::last_os_error().kind() == std::io::ErrorKind::Interrupted {
+    }
 }
 
-/// Takes a pending SIGPIPE off this thread, without waiting for one. These systems lack sigtimedwait(2); a pending
+/// Takes a pending SIGPIPE off this thread, without waiting for one. Not all of these systems have sigtimedwait(2); a pending
 /// SIGPIPE makes sigwait(2) return at once.
-#[cfg(any(target_vendor = "apple", target_os = "openbsd"))]
+#[cfg(not(any(
+    target_os = "linux",
+    target_os = "android",
+    target_os = "freebsd",
+    target_os = "netbsd",
+)))]
 fn consume_sigpipe() {
     let set = sigpipe_set();
     let mut signal = 0;
