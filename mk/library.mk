@@ -9,7 +9,7 @@ DESTDIR ?=
 CARGO ?= cargo
 INSTALL ?= install
 
-version := $(shell sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q}' Cargo.toml)
+version := $(shell sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q;}' Cargo.toml)
 # The number of the ABI: build.rs has it too.
 soname := libamrelay.so.0
 release := $(or $(CARGO_TARGET_DIR),target)$(addprefix /,$(CARGO_BUILD_TARGET))/release
@@ -43,6 +43,7 @@ install: $(native) ## install library, header, pkg-config file and licences (DES
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@INCLUDEDIR@|$(call below_prefix,$(INCLUDEDIR))|' \
 		-e 's|@LIBDIR@|$(call below_prefix,$(LIBDIR))|' -e 's|@VERSION@|$(version)|' \
 		-e 's|@NATIVE@|$(native_libs)|' mk/amrelay.pc.in > "$(DESTDIR)$(LIBDIR)/pkgconfig/amrelay.pc"
+	chmod 644 "$(DESTDIR)$(LIBDIR)/pkgconfig/amrelay.pc"
 
 examples: library ## build the programs of examples/ into build/examples/
 	mkdir -p build/examples

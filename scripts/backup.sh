@@ -48,6 +48,7 @@ dump_and_verify() {
         fetch_image "$name" "$1"
         verify_index "$name" "$1"
         verify_checksums "$name" "$1"
+        verify_times "$name" "$1"
         [ "$ENCRYPT" != kerberos ] || verify_sealing "$name" "$1"
     done
     verify_processes "$1"

@@ -47,6 +47,7 @@ else
     only=$AMRELAY_BENCH_QUICK
 fi
 for part in "${parts[@]}"; do need_memory_for "$part"; done
+keep_sudo
 [ "$BUILT" = yes ] || build_for_bench
 use_alone "$build/bench/results"
 : >"$results"

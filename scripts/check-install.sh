@@ -88,7 +88,7 @@ write_program
 
 build shared shared
 env LD_LIBRARY_PATH="$libdir" "$place/shared" || die "the program does not run with the shared library"
-! "$place/shared" 2>/dev/null || die "the program did not need the shared library"
+readelf --dynamic "$place/shared" | grep -q 'NEEDED.*\[libamrelay\.so\.0\]' || die "the program does not need the shared library"
 
 build static static -static
 env -i "$place/static" || die "the statically linked program does not run"

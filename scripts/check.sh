@@ -21,7 +21,7 @@ kept() {
     local log=$build/logs/check-$1.log name=$2
     shift 2
     if "$@" >"$log" 2>&1; then
-        say "$name: $(grep -c '^  ' "$log") checks passed"
+        say "$name: $(grep -c '^  [^ ]' "$log") checks passed"
     else
         cat "$log"
         say "$name FAILED"
@@ -71,19 +71,6 @@ without_the_library() (
     scripts/amanda.sh
     short_backup AUTH=bsdtcp
 )
-
-# Several steps become root at the same time, and would all ask for the password: it is asked for now, and sudo's memory of it is kept
-# fresh until this script ends, however it does.
-keep_sudo() {
-    [ "$(id -u)" -ne 0 ] || return 0
-    as_root true
-    while kill -0 $$ 2>/dev/null; do
-        sudo --non-interactive true || :
-        sleep 30
-    done >/dev/null 2>&1 &
-    # shellcheck disable=SC2064 # its id is known now
-    trap "kill $!" EXIT
-}
 
 keep_sudo
 step "Packages" scripts/packages.sh check

@@ -7,14 +7,15 @@
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 
-compiler=(gcc libc6-dev make pkg-config)
+compiler=(ca-certificates gcc libc6-dev make pkg-config)
 # The build dependencies of Debian's own amanda package, without those of the parts that are not built here
 # (manual pages, S3, NDMP), and bison for its 'yacc'.
 amanda=(autoconf automake bison dump flex g++ gawk gettext libglib2.0-dev libkrb5-dev libncurses-dev
     libperl-dev libreadline-dev libssl-dev libtirpc-dev libtool patch perl swig xz-utils)
-# What Amanda's Perl programs load, what the sandbox is made with (ip, services, unshare), and the programs of the dumps.
-backup=(e2fsprogs gzip iproute2 libarchive-tools libencode-locale-perl libjson-perl libxml-simple-perl netbase openssh-client
-    openssl procps tar util-linux)
+# What the sandbox is made with (ip, services, unshare): Amanda is installed in one, too.
+sandbox=(iproute2 netbase util-linux)
+# What Amanda's Perl programs load, and the programs of the dumps.
+backup=(e2fsprogs gzip libarchive-tools libencode-locale-perl libjson-perl libxml-simple-perl openssh-client openssl procps tar)
 check=(busybox cpio g++ python3 shellcheck valgrind)
 # A fast CRC-32C for the floor, perf to count system calls, bsdtar as a rival, and what the report is made with.
 bench=(gnuplot-nox libarchive-tools libisal-dev linux-perf python3)
@@ -68,17 +69,18 @@ missing() {
 
 case ${1-} in
     library) wanted=("${compiler[@]}") ;;
-    amanda) wanted=("${compiler[@]}" "${amanda[@]}") ;;
-    backup) wanted=("${compiler[@]}" "${amanda[@]}" "${backup[@]}") ;;
+    amanda) wanted=("${compiler[@]}" "${amanda[@]}" "${sandbox[@]}") ;;
+    backup) wanted=("${compiler[@]}" "${amanda[@]}" "${sandbox[@]}" "${backup[@]}") ;;
     check)
-        wanted=("${compiler[@]}" "${amanda[@]}" "${backup[@]}" "${check[@]}")
+        wanted=("${compiler[@]}" "${amanda[@]}" "${sandbox[@]}" "${backup[@]}" "${check[@]}")
         rust+=(rustfmt rust-clippy)
         ;;
-    bench) wanted=("${compiler[@]}" "${amanda[@]}" "${backup[@]}" "${bench[@]}") ;;
+    bench) wanted=("${compiler[@]}" "${amanda[@]}" "${sandbox[@]}" "${backup[@]}" "${bench[@]}") ;;
     named) wanted=("${@:2}") rust=() ;;
     *) die "which packages? library, amanda, backup, check, bench or named ones" ;;
 esac
 
+use_alone "$build/packages"
 mapfile -t absent < <(missing "${wanted[@]}")
 mapfile -t absent_rust < <(missing_rust)
 check_rust
@@ -88,6 +90,6 @@ if [ ${#absent[@]} -gt 0 ] || [ ${#absent_rust[@]} -gt 0 ]; then
     [ ${#absent_rust[@]} -eq 0 ] || mapfile -t -O ${#absent[@]} absent < <(rust_packages "${absent_rust[@]}")
     say "Installing ${absent[*]}"
     logged "$build/logs/apt-install.log" as_root env DEBIAN_FRONTEND=noninteractive \
-        apt-get install --yes --no-install-recommends "${absent[@]}"
+        apt-get install --yes --no-install-recommends --option DPkg::Lock::Timeout=600 "${absent[@]}"
     check_rust
 fi

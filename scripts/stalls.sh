@@ -148,16 +148,18 @@ check() {
 }
 
 unconnected() {
-    local names=(one two)
+    local names=(one two three)
     make_big "$data/one" 16
     make_many "$data/two" 500
+    make_big "$data/three" 16
     add_trees "${names[@]}"
     # More than the pipes of a dump that nobody reads can hold.
     make_big "$data/unwanted" 16
-    say "A dump that nobody connects to, beside two that follow each other"
-    dumps_at_once 1
-    begin_dumps 1000000 1
-    expect_one_amandad 1
+    say "A dump that nobody connects to, beside two at once and one that follows them, with ports for two"
+    limit_ports 2
+    dumps_at_once 2
+    begin_dumps 0 2
+    expect_one_amandad 2
     ask_for_unwanted_dump
     refuse_port_20
     open_gate

@@ -11,6 +11,7 @@ tools=$build/tools
 # Prints the libraries a package file depends on; their packages hold nothing that starts or configures anything.
 libraries_of() { dpkg-deb --field "$1" Pre-Depends Depends | tr ',' '\n' | sed -nE 's/^([A-Za-z-]*:)? *(lib[^ |(:]*).*/\2/p'; }
 
+use_alone "$build/tools"
 for package; do
     [ ! -e "$tools/$package.done" ] || continue
     say "Fetching and unpacking Debian's $package into ${tools#"$repository"/}"

@@ -9,6 +9,10 @@
 #   AMANDA_TARBALL the source, if it is at hand
 #   BUILT          yes: packages and Amanda are known to be in place (for a caller who runs several scripts at once)
 
+# What is built is read by Amanda's user, and what is measured may not depend on how a language writes numbers.
+umask 022
+export LC_ALL=C.UTF-8
+
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 build=$repository/build
 cache=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/amrelay
@@ -38,7 +42,7 @@ esac
 : "${AMANDA_PREFIX:=$build/prefix-$variant}"
 
 # The variables a command run as root is to see: sudo drops them, and its policy may forbid --preserve-env.
-handed_on=(HOME XDG_CACHE_HOME AMRELAY AMANDA_PREFIX AMANDA_USER)
+handed_on=(HOME XDG_CACHE_HOME LC_ALL http_proxy https_proxy no_proxy AMRELAY AMANDA_PREFIX AMANDA_USER)
 export AMRELAY AMANDA_PREFIX AMANDA_USER
 
 # What runs as root has no part in the lock of use_alone: sudo closes descriptors, and so does this where there is no need of sudo.
@@ -53,6 +57,19 @@ as_root() {
         [ -z "${!name-}" ] || settings+=("$name=${!name}")
     done
     sudo env "${settings[@]}" "$@"
+}
+
+# For scripts that become root again and again, maybe several times at once: the password is asked for now, and sudo's memory of it is
+# kept fresh until the script ends, however it does.
+keep_sudo() {
+    [ "$(id -u)" -ne 0 ] || return 0
+    as_root true
+    while kill -0 $$ 2>/dev/null; do
+        sudo --non-interactive true || :
+        sleep 30
+    done >/dev/null 2>&1 9>&- &
+    # shellcheck disable=SC2064 # its id is known now
+    trap "kill $!" EXIT
 }
 
 # logged FILE COMMAND...: the command's output goes to FILE; its end is shown if the command fails.

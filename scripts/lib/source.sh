@@ -58,20 +58,21 @@ patch_names() {
 # Two places that Perl 5.40 no longer takes: Amanda::Message exports nothing, and to ask it for names is warned of, which
 # Amanda counts as a failure; and a call that lacks its arrow is a syntax error.
 fit_for_perl() {
-    grep -rlZ 'use Amanda::Message qw(' "$1" | xargs -0 sed -i 's/^use Amanda::Message qw(.*);/use Amanda::Message;/'
+    grep -rlZ 'use Amanda::Message qw(' "$1" | xargs -0 sed -i 's/^use Amanda::Message qw(.*);/use Amanda::Message;/' || return
     # shellcheck disable=SC2016 # Perl's variables
     sed -i 's/return \$finished_cb();/return $finished_cb->();/' "$1/perl/Amanda/Taper/Scribe.pm"
 }
 
 # patched_tree TARBALL DIRECTORY: a fresh tree, fit for today's Perl, with every patch applied; a patch that needs fuzz is an error.
+# For `logged`, within which nothing ends the script by itself.
 patched_tree() {
     local name
     rm -rf "$2"
     mkdir -p "$2"
-    tar -xzf "$1" -C "$2" --strip-components=1
-    fit_for_perl "$2"
+    tar -xzf "$1" -C "$2" --strip-components=1 || return
+    fit_for_perl "$2" || return
     while read -r name; do
-        patch -d "$2" -p1 --fuzz=0 --no-backup-if-mismatch <"$amanda_patches/$name"
+        patch -d "$2" -p1 --fuzz=0 --no-backup-if-mismatch <"$amanda_patches/$name" || return
     done < <(patch_names)
 }
 

@@ -5,7 +5,7 @@
 print_index() {
     local index=$run/logs/index-$1-$2.server
     printf '\nThe index of level %s of %s, %s lines, among them:\n' "$2" "$1" "$(wc -l <"$index")"
-    { grep -F '\' "$index" || cat "$index"; } | cut -c 1-100 | head -n 8 | sed 's/^/  /' || :
+    { grep -F '\' "$index" || cat "$index"; } | cut -c 1-100 | head -n 8 | sed 's/^/    /' || :
 }
 
 print_table() {

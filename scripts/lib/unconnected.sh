@@ -2,6 +2,11 @@
 # A dump of which nobody takes the streams: Amanda's own amservice asks for it, is told the ports, acknowledges that and, as it was
 # given no descriptors to put the streams to, leaves.
 
+# limit_ports COUNT: amandad may listen for the connections of so many dumps at once. A port that has its connection is free again.
+limit_ports() {
+    echo "unreserved-tcp-port 11000,$((11000 + $1 * connections_of_dump - 1))" >>"$run/etc/amanda/amanda-client.conf"
+}
+
 ask_for_unwanted_dump() {
     local acknowledged before
     acknowledged='received ACK pkt:'
