@@ -105,8 +105,8 @@ fn consume_sigpipe() {
     }
 }
 
-/// Takes a pending SIGPIPE off this thread, without waiting for one. Not all of these systems have sigtimedwait(2); a pending
-/// SIGPIPE makes sigwait(2) return at once.
+/// Takes a pending SIGPIPE off this thread, without waiting for one. Not all of these systems have sigtimedwait(2); a
+/// pending SIGPIPE makes sigwait(2) return at once.
 #[cfg(not(any(
     target_os = "linux",
     target_os = "android",
