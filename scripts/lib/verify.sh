@@ -89,12 +89,13 @@ verify_checksums() {
 # The debug files must say what was waited for, and of just the bytes that were dumped. With auth local amandad does not see them: they
 # go to the server through shared memory.
 verify_times() {
-    local debug teed relayed wanted=0
+    local debug service teed relayed wanted=0
     [ "$AMRELAY" = yes ] || return 0
     debug=$(sendbackup_debug "$1" "$2")
+    service=$(sed -nE '1s/.* (sendbackup): pid ([0-9]+) .*/\1 \2/p' "$debug")
     [ "$AUTH" = local ] || wanted=$(sed -n 's/.*sendbackup: client-CRC [0-9a-f]*://p' "$debug")
     teed=$(sed -n 's/.*: amrelay: sendbackup native tee: \([0-9]*\) bytes in .*; waited .*/\1/p' "$debug")
-    relayed=$(amandad_debug "$1" "$2" | xargs sed -n 's/.*: amrelay: sendbackup [0-9]* DATA: \([0-9]*\) bytes in .*; waited .*/\1/p' |
+    relayed=$(amandad_debug "$1" "$2" | xargs sed -n "s/.*: amrelay: $service DATA: \([0-9]*\) bytes in .*; waited .*/\1/p" |
         tail -n 1)
     if [ "$teed $relayed" = "$(stat -c %s "$run/images/$1.$2") $wanted" ]; then
         right "level $2 of $1: the debug files say what was waited for"
