@@ -86,5 +86,6 @@ step "Stalls within connections of several streams" env BUILT=yes AUTH=bsdudp sc
 step "Dumps that nobody connects to" stalls_over_both unconnected
 step "Dumps that hang and that their dumpers leave" stalls_over_both hung
 step "A dump that is read late" env BUILT=yes AUTH=bsdudp scripts/stalls.sh --unread
+step "A dump whose server leaves early" env BUILT=yes AUTH=bsdtcp scripts/stalls.sh --unacknowledged
 step "A restore that is extracted late" env BUILT=yes AUTH=bsdtcp scripts/stalls.sh --unextracted
 say "All checks passed"

@@ -4,8 +4,8 @@
 # too, and the index, the checksums and a restore of all three must be right.
 #
 # stalls.sh --unconnected: a dump is asked for by one who learns the ports and does not connect to them. While amandad waits for
-# him, a dump that was begun before must be completed, another one begun and completed, both right. When its time is over,
-# amandad must end the dump that nobody wants, and leave nothing.
+# him, two dumps that were begun before must be completed, another one begun and completed, all of them right, though there are
+# ports for the connections of two only. When its time is over, amandad must end the dump that nobody wants, and leave nothing.
 #
 # stalls.sh --hung: the server's dumpers of two dumps are killed, while a tar of the one and a sendbackup of the other hang. While
 # amandad waits for their processes, a third dump must begin to send and be completed. The first must be ended by SIGTERM, the
@@ -13,6 +13,8 @@
 #
 # stalls.sh --unread: the server's dumper of a dump that fits into the sockets' buffers is stopped, and goes on only when amandad has
 # sent everything. Until then amandad must not end, and the dump must be completed by that dumper.
+#
+# stalls.sh --unacknowledged: a dump is asked for by one who leaves when the reply has come. The dump and amandad must end.
 #
 # stalls.sh --unextracted: a restore on the client, of more than the pipes, the sockets and amandad can hold, whose tar reads nothing
 # before amandad has stopped reading. Nothing may be lost.
@@ -25,7 +27,7 @@
 # Variables, beside those of lib/common.sh:
 #   AUTH   bsd (default): each stream has a connection of its own; bsdudp: the streams of one dump share one. Upstream's
 #          amandad fails the check with bsdudp: it stands still as a whole, as it does with both when nobody connects or a dump
-#          hangs. --unread is about bsdudp alone, --unextracted about all but bsd, over which Amanda restores nothing
+#          hangs. --unread is about bsdudp alone, --unacknowledged about bsdtcp alone, --unextracted about all but bsd, over which Amanda restores nothing
 #          on a client. The bench takes both, a quick one bsd only.
 #   LIMIT  seconds after which something counts as hanging (default 120)
 #   DUMPS  how many dumps of four streams are stopped at once (default 8). Where upstream's amandad comes to have about 150
@@ -72,7 +74,7 @@ if [ "${1-}" != --inside ]; then
     handed_on+=(AUTH LIMIT STALL MEGABYTES)
     case ${1-} in
         --bench) bench ;;
-        '' | --unconnected | --hung | --unread | --unextracted)
+        '' | --unconnected | --hung | --unread | --unacknowledged | --unextracted)
             action=${1-check}
             build_for_backup openbsd-inetd
             in_sandbox "${action#--}"
@@ -85,16 +87,16 @@ shift
 
 # shellcheck disable=SC2034 # used by the parts below
 SERVER=private PROGRAM=GNUTAR COMPRESS=none ENCRYPT=none
-# Only an application extracts where it is told to.
+# Only an application extracts where it is told to; and it keeps amandad's pipe for what a service complains of.
 # shellcheck disable=SC2034
-[ "$1" != unextracted ] || PROGRAM=amgtar
+[[ $1 != unextracted && $1 != unacknowledged ]] || PROGRAM=amgtar
 choose_run "$1"
 data=$run/data
 failures=0
 # Set by the part that chooses the server; used by others.
 # shellcheck disable=SC2034 # server_config is used by the parts alone
 server_config='' server_state=''
-for part in server config kerberos network data dump verify restore client stall unconnected hung unread unextracted; do
+for part in server config kerberos network data dump verify restore client stall unconnected hung unread unacknowledged unextracted; do
     # shellcheck source=/dev/null
     . "$repository/scripts/lib/$part.sh"
 done
@@ -207,6 +209,14 @@ unread() {
     verify_dumps one
 }
 
+unacknowledged() {
+    # More than the pipes of a dump that nobody reads can hold.
+    make_big "$data/one" 16
+    say "A dump whose server leaves before it acknowledges the reply"
+    leave_after_reply
+    expect_no_client_process "then the dump and amandad end"
+}
+
 unextracted() {
     make_big "$data/one" 64
     add_trees one
@@ -317,7 +327,7 @@ start_network
 "$action" "$@"
 stop_network
 # A dump that is given up tells of errors.
-case $action in unconnected | hung) ;; *) verify_debug_files ;; esac
+case $action in unconnected | hung | unacknowledged) ;; *) verify_debug_files ;; esac
 verify_nothing_left
 [ "$failures" -eq 0 ] || die "$failures checks failed; see ${run#"$repository"/}"
 case $action in
@@ -325,5 +335,6 @@ case $action in
     unconnected) say "Who does not connect holds back his own dump alone" ;;
     hung) say "A dump that does not end holds back no other" ;;
     unread) say "What is sent arrives, however late it is read" ;;
+    unacknowledged) say "Who leaves early leaves nothing behind" ;;
     unextracted) say "What is restored arrives, however late it is extracted" ;;
 esac
