@@ -27,8 +27,8 @@
 # Variables, beside those of lib/common.sh:
 #   AUTH   bsd (default): each stream has a connection of its own; bsdudp: the streams of one dump share one. Upstream's
 #          amandad fails the check with bsdudp: it stands still as a whole, as it does with both when nobody connects or a dump
-#          hangs. --unread is about bsdudp alone, --unacknowledged about bsdtcp alone, --unextracted about all but bsd, over which Amanda restores nothing
-#          on a client. The bench takes both, a quick one bsd only.
+#          hangs. --unread is about bsdudp alone, --unacknowledged about bsdtcp alone, --unextracted about all but bsd, over which
+#          Amanda restores nothing on a client. The bench takes both, a quick one bsd only.
 #   LIMIT  seconds after which something counts as hanging (default 120)
 #   DUMPS  how many dumps of four streams are stopped at once (default 8). Where upstream's amandad comes to have about 150
 #          open descriptors, which is between 9 and 10 dumps, it may fail to start sendbackup; that measurement fails then.
