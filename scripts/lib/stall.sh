@@ -23,6 +23,22 @@ begin_dumps() {
 # See begin_amdump.
 begun() { at_gate "$dumps_to_begin"; }
 
+# entry NAME PROGRAM: a dump of NAME at level 0 as a server asks for it; what makes it is PROGRAM, in XML.
+entry() {
+    cat <<END
+<dle>
+  $2
+  <disk>$1</disk>
+  <diskdevice>$data/$1</diskdevice>
+  <level>0</level>
+  <auth>$AUTH</auth>
+  <record>NO</record>
+  <index>YES</index>
+  <datapath>AMANDA</datapath>
+</dle>
+END
+}
+
 # dumps_at_once COUNT
 dumps_at_once() {
     sed -i -e "s/^inparallel .*/inparallel $1/" -e "s/^    maxdumps .*/    maxdumps $1/" "$server_config/amanda.conf"

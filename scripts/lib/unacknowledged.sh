@@ -20,20 +20,10 @@ leave_after_reply() {
             read $server, $reply, unpack "N", $header;
         } until $reply =~ s/^\x01//;
         print $reply =~ tr{\0}{}dr'
-    timeout "$LIMIT" perl -MIO::Socket::INET -e "$program" "$server_user" >"$run/logs/reply" <<END
-OPTIONS features=$features;hostname=localhost;config=daily;
-<dle>
-  <program>APPLICATION</program>
-  <backup-program><plugin>amgtar</plugin></backup-program>
-  <disk>one</disk>
-  <diskdevice>$data/one</diskdevice>
-  <level>0</level>
-  <auth>$AUTH</auth>
-  <record>NO</record>
-  <index>YES</index>
-  <datapath>AMANDA</datapath>
-</dle>
-END
+    timeout "$LIMIT" perl -MIO::Socket::INET -e "$program" "$server_user" >"$run/logs/reply" < <(
+        echo "OPTIONS features=$features;hostname=localhost;config=daily;"
+        entry one '<program>APPLICATION</program><backup-program><plugin>amgtar</plugin></backup-program>'
+    )
     grep -q '^CONNECT DATA [0-9]' "$run/logs/reply" || die "amandad made no such reply; see ${run#"$repository"/}"
     right "amandad made a reply that nobody acknowledges: $(grep '^CONNECT' "$run/logs/reply")"
 }

@@ -12,18 +12,8 @@ ask_for_unwanted_dump() {
     acknowledged='received ACK pkt:'
     before=$(amandad_wrote "$acknowledged")
     # It ends with an error: streams without descriptors are one.
-    as_server timeout "$LIMIT" amservice localhost "$AUTH" sendbackup >"$run/logs/amservice.out" 2>&1 <<END || :
-<dle>
-  <program>GNUTAR</program>
-  <disk>unwanted</disk>
-  <diskdevice>$data/unwanted</diskdevice>
-  <level>0</level>
-  <auth>$AUTH</auth>
-  <record>NO</record>
-  <index>YES</index>
-  <datapath>AMANDA</datapath>
-</dle>
-END
+    as_server timeout "$LIMIT" amservice localhost "$AUTH" sendbackup >"$run/logs/amservice.out" 2>&1 \
+        < <(entry unwanted '<program>GNUTAR</program>') || :
     grep -q '^CONNECT DATA [0-9]' "$run/logs/amservice.out" || die "amservice was told no ports; see ${run#"$repository"/}"
     wait_until amandad_wrote_more "$before" "$acknowledged" || die "amandad did not see that its reply has come"
     right "the same amandad made a reply that nobody follows: $(grep '^CONNECT' "$run/logs/amservice.out")"
