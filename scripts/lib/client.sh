@@ -30,10 +30,12 @@ no_shared_memory() { [ -z "$(find /dev/shm -mindepth 1)" ]; }
 
 # replace_tar PROGRAM: from now on PROGRAM is run for tar; the true one is still there as /run/amrelay/tar.
 replace_tar() {
-    local tar
+    local tar copy=/run/amrelay/${1##*/}
     tar=$(realpath "$(command -v tar)")
     touch /run/amrelay/tar
     mount --bind "$tar" /run/amrelay/tar
-    mount --bind "$1" "$tar"
+    # A checkout's may be its owner's alone.
+    install -m 755 "$1" "$copy"
+    mount --bind "$copy" "$tar"
     chmod 1777 /run/amrelay
 }
