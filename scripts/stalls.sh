@@ -160,7 +160,7 @@ unconnected() {
     say "A dump that nobody connects to, beside two at once and one that follows them, with ports for two"
     limit_ports 2
     dumps_at_once 2
-    begin_dumps 0 2
+    begin_dumps 1000000 2
     expect_one_amandad 2
     ask_for_unwanted_dump
     refuse_port_20

@@ -65,13 +65,16 @@ sendbackup_debug() {
     grep -lF "disk \`$1'" "$run"/debug/client/daily/sendbackup.*.debug | xargs grep -lE " level $2\$"
 }
 
+# reported_crc native|client DEBUG-FILE: the checksum and, behind a colon, how many bytes it is of.
+reported_crc() { sed -n "s/.*sendbackup: $1-CRC //p" "$2"; }
+
 # The checksums sendbackup computed must be those in the server's log, which come from its dumper and its taper; the native
 # one must count the image's bytes.
 verify_checksums() {
     local debug native client image
     debug=$(sendbackup_debug "$1" "$2")
-    native=$(sed -n 's/.*sendbackup: native-CRC //p' "$debug")
-    client=$(sed -n 's/.*sendbackup: client-CRC //p' "$debug")
+    native=$(reported_crc native "$debug")
+    client=$(reported_crc client "$debug")
     image=$(stat -c %s "$run/images/$1.$2")
     if [ "${native#*:}" != "$image" ]; then
         wrong "level $2 of $1: the native checksum '$native' is not of an image of $image bytes"
@@ -89,13 +92,14 @@ verify_checksums() {
 # The debug files must say what was waited for, and of just the bytes that were dumped. With auth local amandad does not see them: they
 # go to the server through shared memory.
 verify_times() {
-    local debug service teed relayed wanted=0
+    local debug pid client teed relayed wanted=0
     [ "$AMRELAY" = yes ] || return 0
     debug=$(sendbackup_debug "$1" "$2")
-    service=$(sed -nE '1s/.* (sendbackup): pid ([0-9]+) .*/\1 \2/p' "$debug")
-    [ "$AUTH" = local ] || wanted=$(sed -n 's/.*sendbackup: client-CRC [0-9a-f]*://p' "$debug")
+    pid=$(sed -nE '1s/.* sendbackup: pid ([0-9]+) .*/\1/p' "$debug")
+    client=$(reported_crc client "$debug")
+    [ "$AUTH" = local ] || wanted=${client#*:}
     teed=$(sed -n 's/.*: amrelay: sendbackup native tee: \([0-9]*\) bytes in .*; waited .*/\1/p' "$debug")
-    relayed=$(amandad_debug "$1" "$2" | xargs sed -n "s/.*: amrelay: $service DATA: \([0-9]*\) bytes in .*; waited .*/\1/p" |
+    relayed=$(amandad_debug "$1" "$2" | xargs sed -n "s/.*: amrelay: sendbackup $pid DATA: \([0-9]*\) bytes in .*; waited .*/\1/p" |
         tail -n 1)
     if [ "$teed $relayed" = "$(stat -c %s "$run/images/$1.$2") $wanted" ]; then
         right "level $2 of $1: the debug files say what was waited for"
