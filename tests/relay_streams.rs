@@ -182,10 +182,22 @@ fn a_source_that_is_no_pipe_is_copied() {
     assert!(ended[&1] == data(1, 1_000_000) && ended[&2] == data(2, 1_000_000));
 }
 
+/// Sends a stream that could be spliced, over a connection that it cannot be spliced to; what it has carried.
+fn carry_by_copying(connection: OwnedFd) -> Vec<u8> {
+    let event_loop = EventLoop::new().unwrap();
+    let link = link(&event_loop, connection, LinkKind::Framed);
+    let codes = Codes::default();
+    let bytes = data(1, 1_000_000);
+    let stream = start(&link, filled_pipe(1 << 20, &bytes), 1, true, &codes);
+    event_loop.turns(false).unwrap();
+    assert_eq!(codes.get(), [0]);
+    assert_eq!(stream.method(), Method::Copy);
+    bytes
+}
+
 /// A file opened to append refuses splice(2) after the frame's header is out: the frame is completed by copying.
 #[test]
 fn a_connection_that_refuses_to_be_spliced_to_is_copied_to() {
-    let event_loop = EventLoop::new().unwrap();
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("link");
     let file = OpenOptions::new()
@@ -193,13 +205,7 @@ fn a_connection_that_refuses_to_be_spliced_to_is_copied_to() {
         .append(true)
         .open(&path)
         .unwrap();
-    let link = link(&event_loop, OwnedFd::from(file), LinkKind::Framed);
-    let codes = Codes::default();
-    let bytes = data(1, 1_000_000);
-    let stream = start(&link, filled_pipe(1 << 20, &bytes), 1, true, &codes);
-    event_loop.turns(false).unwrap();
-    assert_eq!(codes.get(), [0]);
-    assert_eq!(stream.method(), Method::Copy);
+    let bytes = carry_by_copying(file.into());
     let frames = frames_of(&fs::read(&path).unwrap());
     assert!(ended_streams(&frames)[&1] == bytes);
 }
@@ -209,17 +215,9 @@ fn a_connection_that_refuses_to_be_spliced_to_is_copied_to() {
 fn a_refused_splice_is_done_without() {
     for errno in [libc::ENOSYS, libc::EPERM, libc::EACCES] {
         refusing(&[Refusal::of(libc::SYS_splice, errno)], || {
-            let event_loop = EventLoop::new().unwrap();
             let (writing, reading) = connection(Wire::Tcp);
             let receiver = read_in_thread(reading, 1 << 16);
-            let link = link(&event_loop, writing, LinkKind::Framed);
-            let codes = Codes::default();
-            let bytes = data(1, 1_000_000);
-            let stream = start(&link, filled_pipe(1 << 20, &bytes), 1, true, &codes);
-            event_loop.turns(false).unwrap();
-            assert_eq!(codes.get(), [0]);
-            assert_eq!(stream.method(), Method::Copy);
-            drop(link);
+            let bytes = carry_by_copying(writing);
             let frames = frames_of(&receiver.join().unwrap());
             assert!(ended_streams(&frames)[&1] == bytes);
         });

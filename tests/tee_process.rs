@@ -5,6 +5,7 @@ mod tee_support;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::mem::MaybeUninit;
+use std::os::fd::RawFd;
 
 use amrelay::tee::{Index, IndexEnd, Method, Way, run};
 
@@ -49,21 +50,36 @@ fn nothing_is_left_behind_and_no_sigpipe_gets_through() {
     assert_eq!(child, -1, "an index command is left over");
 }
 
+/// Runs `test` while this process has closed these of its standard descriptors.
+fn without<T>(standard: &[RawFd], test: impl FnOnce() -> T) -> T {
+    let kept: Vec<_> = (standard.iter())
+        .map(|&number| {
+            // SAFETY: the number is put back below, and nothing but `test` uses it meanwhile.
+            let kept = unsafe { libc::fcntl(number, libc::F_DUPFD, 3) };
+            assert!(kept > libc::STDERR_FILENO);
+            // SAFETY: as above.
+            unsafe { libc::close(number) };
+            (number, kept)
+        })
+        .collect();
+    let result = test();
+    for (number, kept) in kept {
+        // SAFETY: both numbers are of this function.
+        unsafe {
+            libc::dup2(kept, number);
+            libc::close(kept);
+        }
+    }
+    result
+}
+
 /// What an index command reads where the host has closed its standard input, so that the first new descriptor has its number.
 fn index_without_standard_input(archive: &[u8]) -> Vec<u8> {
     let (index_reader, index) = command_index("cat");
     let (input, output) = (pipe(), pipe());
-    // SAFETY: the number is put back below, and nothing else in this process reads standard input.
-    let kept = unsafe { libc::dup(libc::STDIN_FILENO) };
-    assert!(kept > libc::STDERR_FILENO);
-    // SAFETY: as above.
-    unsafe { libc::close(libc::STDIN_FILENO) };
-    let outcome = through(input, output, archive, index, index_reader, Method::Copy);
-    // SAFETY: both numbers are of this function.
-    unsafe {
-        libc::dup2(kept, libc::STDIN_FILENO);
-        libc::close(kept);
-    }
+    let outcome = without(&[libc::STDIN_FILENO], || {
+        through(input, output, archive, index, index_reader, Method::Copy)
+    });
     outcome.assert_data(archive);
     outcome.index
 }
@@ -74,27 +90,17 @@ fn assert_standard_numbers_stay_closed() {
     let (input, writer) = pipe();
     let (reader, output) = pipe();
     let config = config(input, output, Index::None, Method::Auto);
-    let closed = [libc::STDIN_FILENO, libc::STDOUT_FILENO].map(|standard| {
-        // SAFETY: the number is put back below, and nothing else in this process uses it meanwhile.
-        let kept = unsafe { libc::fcntl(standard, libc::F_DUPFD, 3) };
-        assert!(kept > libc::STDERR_FILENO);
-        // SAFETY: as above.
-        unsafe { libc::close(standard) };
-        (standard, kept)
-    });
-    let mut tee = start(config);
     let (mut writer, mut reader) = (File::from(writer), File::from(reader));
-    writer.write_all(b"some bytes").unwrap();
-    reader.read_exact(&mut [0; 10]).unwrap();
-    for (standard, kept) in closed {
-        // SAFETY: fcntl(2) only asks; both numbers are of this function.
-        unsafe {
-            let taken = libc::fcntl(standard, libc::F_GETFD) != -1;
-            libc::dup2(kept, standard);
-            libc::close(kept);
-            assert!(!taken, "descriptor {standard} is in use");
-        }
-    }
+    let closed = [libc::STDIN_FILENO, libc::STDOUT_FILENO];
+    let (mut tee, taken) = without(&closed, || {
+        let tee = start(config);
+        writer.write_all(b"some bytes").unwrap();
+        reader.read_exact(&mut [0; 10]).unwrap();
+        // SAFETY: only asks.
+        let taken = closed.map(|number| unsafe { libc::fcntl(number, libc::F_GETFD) } != -1);
+        (tee, taken)
+    });
+    assert_eq!(taken, [false; 2]);
     drop(writer);
     assert!(tee.wait().output.is_ok());
 }

@@ -9,9 +9,10 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus};
 
 use crate::sys::Descriptor;
+use crate::sys::descriptor::duplicate;
 use crate::sys::pipe::pipe;
 use crate::sys::spawn::inherit_only_standard;
 
@@ -37,9 +38,9 @@ impl IndexCommand {
             .arg("-c")
             .arg(OsStr::from_bytes(command.to_bytes()))
             .stdin(reader)
-            .stdout(duplicate(output)?);
+            .stdout(duplicate(output.as_fd())?);
         if let Some(errors) = errors {
-            shell.stderr(duplicate(errors)?);
+            shell.stderr(duplicate(errors.as_fd())?);
         }
         inherit_only_standard(&mut shell);
         let child = spawn(shell)?;
@@ -81,8 +82,4 @@ impl IndexCommand {
 fn spawn(mut command: Command) -> io::Result<Child> {
     catch_unwind(AssertUnwindSafe(|| command.spawn()))
         .unwrap_or_else(|_| Err(io::Error::other("the index command cannot be run")))
-}
-
-fn duplicate(descriptor: &Descriptor) -> io::Result<Stdio> {
-    Ok(descriptor.as_fd().try_clone_to_owned()?.into())
 }

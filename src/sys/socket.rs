@@ -60,20 +60,18 @@ const MORE: SendFlags = SendFlags::MORE;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const MORE: SendFlags = SendFlags::empty();
 
-/// Writes to a socket as many of `bytes` as are taken at once, without a SIGPIPE.
+/// No SIGPIPE is raised (send(2)).
 #[cfg(not(target_vendor = "apple"))]
-pub(super) fn send_with(fd: BorrowedFd<'_>, bytes: &[u8], flags: SendFlags) -> io::Result<usize> {
-    let flags = flags | SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-    Ok(rustix::io::retry_on_intr(|| {
-        rustix::net::send(fd, bytes, flags)
-    })?)
-}
+const QUIET: SendFlags = SendFlags::NOSIGNAL;
 
-/// Writes to a socket as many of `bytes` as are taken at once, without a SIGPIPE, which these systems have no flag for.
+/// These systems have no such flag.
 #[cfg(target_vendor = "apple")]
+const QUIET: SendFlags = SendFlags::empty();
+
+/// Writes to a socket as many of `bytes` as are taken at once, without a SIGPIPE.
 pub(super) fn send_with(fd: BorrowedFd<'_>, bytes: &[u8], flags: SendFlags) -> io::Result<usize> {
-    let _guard = SigpipeGuard::new();
-    let flags = flags | SendFlags::DONTWAIT;
+    let _guard = QUIET.is_empty().then(SigpipeGuard::new);
+    let flags = flags | SendFlags::DONTWAIT | QUIET;
     Ok(rustix::io::retry_on_intr(|| {
         rustix::net::send(fd, bytes, flags)
     })?)

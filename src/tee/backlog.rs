@@ -40,14 +40,14 @@ impl Backlog {
 
     /// Writes what is taken at once, and queues the rest: for bytes in pieces large enough for a system call each.
     pub(super) fn offer(&mut self, bytes: &[u8]) {
-        let mut taken = 0;
-        if self.waiting.is_empty() {
-            if let Some(outlet) = &mut self.outlet {
-                let result = outlet.write(bytes);
-                taken = self.note(result).unwrap_or(0);
-            }
+        if !self.waiting.is_empty() {
+            self.queue(bytes);
+            self.drain_if_worth();
+        } else if let Some(outlet) = &mut self.outlet {
+            let result = outlet.write(bytes);
+            let taken = self.note(result).unwrap_or(0);
+            self.queue(&bytes[taken..]);
         }
-        self.queue(&bytes[taken..]);
     }
 
     /// Writes what is taken at once, if there is enough to be worth it.

@@ -83,7 +83,6 @@ impl IndexSide {
             Self::Command { copy, .. } => {
                 let count = PIECE.min(bytes.len());
                 copy.offer(&bytes[..count]);
-                copy.drain_if_worth();
                 count
             }
         }

@@ -55,8 +55,13 @@ pub(super) fn run(flow: &mut Flow, side: &SidePipe, buffer: &mut [u8]) -> Result
     let mut pace = Pace::new(capacity(flow.input()).unwrap_or(0));
     loop {
         let skippable = flow.skippable();
-        let step = if skippable >= WORTH_SKIPPING {
-            pass_unseen(flow, side, &mut pace, buffer, skippable)?
+        let held = if skippable >= WORTH_SKIPPING {
+            readable_bytes(flow.input()).map_err(Stop::Input)?
+        } else {
+            0
+        };
+        let step = if held > 0 {
+            pass_unseen(flow, &mut pace, skippable, held)?
         } else {
             pass_seen(flow, side, &mut pace, buffer)?
         };
@@ -66,18 +71,13 @@ pub(super) fn run(flow: &mut Flow, side: &SidePipe, buffer: &mut [u8]) -> Result
     }
 }
 
-/// Splices on some of the next `skippable` bytes, which the input holds.
+/// Splices on some of the next `skippable` bytes, of an input that holds `held`.
 fn pass_unseen(
     flow: &mut Flow,
-    side: &SidePipe,
     pace: &mut Pace,
-    buffer: &mut [u8],
     skippable: u64,
+    held: usize,
 ) -> Result<Option<Ended>, Stop> {
-    let held = readable_bytes(flow.input()).map_err(Stop::Input)?;
-    if held == 0 {
-        return pass_seen(flow, side, pace, buffer);
-    }
     let length = usize::try_from(skippable).map_or(held, |bytes| bytes.min(held));
     match to_output(flow, length) {
         Ok(count) => {
@@ -104,7 +104,8 @@ fn pass_seen(
         Ok(0) => return Ok(Some(Ended::Input)),
         Ok(count) => count,
         Err(error) if would_wait(&error) => {
-            wait_for_writer(flow, pace)?;
+            pace.came_to_nothing();
+            flow.wait(Wait::Writer)?;
             return Ok(None);
         }
         Err(error) if refused(&error) => return Ok(Some(Ended::Refused)),
@@ -138,12 +139,6 @@ fn nap(flow: &mut Flow, pace: &mut Pace, taken: usize) {
     if let Some(time) = pace.nap(taken) {
         flow.nap(time);
     }
-}
-
-/// The input was found empty.
-fn wait_for_writer(flow: &mut Flow, pace: &mut Pace) -> Result<(), Stop> {
-    pace.came_to_nothing();
-    flow.wait(Wait::Writer)
 }
 
 fn splice_some(flow: &mut Flow, left: &mut usize) -> io::Result<()> {
