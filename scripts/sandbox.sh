@@ -92,8 +92,11 @@ private_path() {
         mount --bind "$AMANDA_PREFIX" $inside/prefix
     fi
     mount -t tmpfs -o mode=755 tmpfs "$unfit"
-    mkdir -p "$build" "$repository/scripts"
-    mount --bind $inside/repository/scripts "$repository/scripts"
+    mkdir -p "$build"
+    for child in scripts tests; do
+        mkdir -p "$repository/$child"
+        mount --bind "$inside/repository/$child" "$repository/$child"
+    done
     for child in "$inside"/repository/build/*/; do
         child=$(basename "$child")
         mkdir "$build/$child"

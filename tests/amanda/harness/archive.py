@@ -1,0 +1,39 @@
+"""Restores, and their comparison with the source."""
+
+import hashlib
+import os
+import shutil
+import stat
+import subprocess
+from pathlib import Path
+
+
+def extract(archive: bytes | bytearray, directory: Path, program: str = "tar") -> None:
+    """Extract an archive as the program's manual says, into an empty directory that is made for it."""
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    options = ["-xpGf", "-"] if program == "tar" else ["-xpSf", "-"]
+    subprocess.run([program, "--numeric-owner", *options, "-C", directory], input=archive, check=True)
+
+
+def describe(directory: Path) -> dict[str, tuple]:
+    """What an archive keeps of each name below a directory."""
+    found = {}
+    for folder, folders, files in os.walk(directory):
+        for name in [".", *files] + [name for name in folders if os.path.islink(os.path.join(folder, name))]:
+            path = os.path.normpath(os.path.join(folder, name))
+            status = os.lstat(path)
+            content: object = None
+            if stat.S_ISREG(status.st_mode):
+                with open(path, "rb") as file:
+                    content = hashlib.file_digest(file, "sha256").hexdigest()
+            elif stat.S_ISLNK(status.st_mode):
+                content = os.readlink(path)
+            found[os.path.relpath(path, directory)] = (status.st_mode, status.st_uid, status.st_gid, int(status.st_mtime), content)
+    return found
+
+
+def differences(source: Path, restored: Path) -> list[str]:
+    """Names by which two trees differ; empty if they are the same."""
+    wanted, got = describe(source), describe(restored)
+    return sorted(name for name in wanted.keys() | got.keys() if wanted.get(name) != got.get(name))

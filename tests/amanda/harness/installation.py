@@ -1,0 +1,98 @@
+"""The installed Amanda under test."""
+
+import os
+import pwd
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+SCRATCH = Path("/run/amrelay-tests")
+
+
+class Installation:
+    """An installed Amanda. What tests write below its prefix goes to memory and ends with the sandbox."""
+
+    def __init__(self) -> None:
+        self.prefix = Path(os.environ["AMANDA_PREFIX"])
+        self.user = os.environ.get("AMANDA_USER", "amandabackup")
+        entry = pwd.getpwnam(self.user)
+        self.uid, self.gid, self.home = entry.pw_uid, entry.pw_gid, Path(entry.pw_dir)
+        self.patched = os.environ.get("AMRELAY", "yes") == "yes"
+        self.libexec = self.prefix / "libexec/amanda"
+        self.debug = self.prefix / "debug"
+        self.client_config = self.prefix / "etc/amanda/amanda-client.conf"
+
+    def lay_over(self) -> None:
+        """Put a writable layer in memory over the prefix."""
+        upper, work = SCRATCH / "upper", SCRATCH / "work"
+        for directory in upper, work:
+            directory.mkdir(parents=True)
+        SCRATCH.chmod(0o755)
+        options = f"lowerdir={self.prefix},upperdir={upper},workdir={work}"
+        subprocess.run(["mount", "-t", "overlay", "-o", options, "overlay", self.prefix], check=True)
+
+    def reset(self) -> None:
+        """Fresh state, debug files and configuration, as after an installation."""
+        for name in "debug", "tmp", "var", "etc":
+            shutil.rmtree(self.prefix / name, ignore_errors=True)
+        for path in self.debug, self.prefix / "tmp", self.prefix / "var/gnutar-lists", self.prefix / "etc/amanda":
+            path.mkdir(parents=True)
+        (self.prefix / "var/amandates").touch()
+        self.configure_client()
+        for name in "debug", "tmp", "var", "etc/amanda":
+            self.give(self.prefix / name)
+        # Amanda follows the link first, then trusts the file only if all directories above it are root's alone.
+        security = Path("/etc/amanda-security-private.conf")
+        lines = [f"{program}:{setting}={path}" for program, setting, path in (
+            ("runtar", "gnutar_path", self.real("tar")), ("amgtar", "gnutar_path", self.real("tar")),
+            ("ambsdtar", "bsdtar_path", self.real("bsdtar")))]
+        lines += ["tcp_port_range=880,1010", "udp_port_range=900,1000", "restore_by_amanda_user=yes"]
+        security.write_text("\n".join(lines) + "\n")
+        link = self.prefix / "etc/amanda-security.conf"
+        link.symlink_to(security)
+        self.allow("localhost root amdump", f"localhost {self.user} amdump restore", "localhost root amindexd amidxtaped")
+        shutil.rmtree("/tmp/amanda", ignore_errors=True)
+        Path("/tmp/amanda").mkdir(mode=0o777)
+        os.chmod("/tmp/amanda", 0o1777)
+
+    def configure_client(self, *lines: str) -> None:
+        """Write amanda-client.conf with these lines besides the usual ones."""
+        usual = [f'gnutar-list-dir "{self.prefix}/var/gnutar-lists"', f'amandates "{self.prefix}/var/amandates"']
+        self.client_config.write_text("\n".join([*usual, *lines]) + "\n")
+
+    def allow(self, *lines: str) -> None:
+        """Say in .amandahosts who may ask for what."""
+        hosts = self.home / ".amandahosts"
+        hosts.write_text("\n".join(lines) + "\n")
+        hosts.chmod(0o600)
+        self.give(hosts)
+
+    def give(self, path: Path) -> None:
+        """Make Amanda's user the owner of path and all below it."""
+        subprocess.run(["chown", "-R", f"{self.uid}:{self.gid}", path], check=True)
+
+    @staticmethod
+    def real(program: str) -> str:
+        """The path of an installed program, without symbolic links."""
+        path = shutil.which(program)
+        assert path, f"{program} is not installed"
+        return os.path.realpath(path)
+
+    def demote(self) -> None:
+        """Become Amanda's user: for subprocess's preexec_fn."""
+        os.setgroups([])
+        os.setgid(self.gid)
+        os.setuid(self.uid)
+
+    def debug_files(self, program: str) -> list[Path]:
+        """The debug files of a program, oldest first."""
+        return sorted(self.debug.rglob(f"{program}.*.debug"), key=lambda path: path.stat().st_mtime)
+
+    def debug_text(self, program: str) -> str:
+        """All that a program has written to its debug files."""
+        return "".join(path.read_text(errors="replace") for path in self.debug_files(program))
+
+    def debug_matches(self, program: str, pattern: str) -> list[str]:
+        """The debug lines of a program that match a regular expression."""
+        return [line for line in self.debug_text(program).splitlines() if re.search(pattern, line)]

@@ -1,0 +1,233 @@
+"""A server that speaks Amanda's protocol to an amandad it has started, and can misbehave as a real one does not.
+
+Sources: protocol packets, common-src/packet.c and protocol.c; tokens, common-src/security-util.c (tcpm_send_token); the data
+streams of a dump, amandad-src/amandad.c and server-src/dumper.c.
+"""
+
+import re
+import signal
+import socket
+import struct
+import subprocess
+from dataclasses import dataclass, field
+
+from crcmod.predefined import mkCrcFun
+
+from .installation import Installation
+
+REQ, REP, PREP, ACK, NAK = range(5)
+NAMES = ("REQ", "REP", "PREP", "ACK", "NAK")
+crc32c = mkCrcFun("crc-32c")
+
+# A first port below 1024 for each peer of a process; amandad trusts no other.
+_ports = iter(range(601, 880))
+
+
+def request(service: str, *lines: str, user: str = "root") -> str:
+    """The body of a request for a service."""
+    return f"SECURITY USER {user}\nSERVICE {service}\n" + "".join(f"{line}\n" for line in lines)
+
+
+def dump_request(directory: str, program: str = "GNUTAR", application: str = "", index: bool = True, level: int = 0,
+                 extra: str = "", auth: str = "BSDTCP", user: str = "root", features: str = "f" * 40) -> str:
+    """The body of a request for a dump of a directory. `application` names one, and program is then ignored."""
+    if application:
+        program, extra = "APPLICATION", f"<backup-program><plugin>{application}</plugin>{extra}</backup-program>"
+    return request(
+        "sendbackup", f"OPTIONS features={features};hostname=localhost;config=daily;",
+        f"<dle><program>{program}</program>{extra}<disk>{directory}</disk><diskdevice>{directory}</diskdevice>"
+        f"<level>{level}</level><auth>{auth}</auth><record>NO</record><index>{'YES' if index else 'NO'}</index></dle>", user=user)
+
+
+@dataclass
+class Dump:
+    """What a server got of a dump."""
+
+    data: bytearray = field(default_factory=bytearray)
+    messages: str = ""
+    index: bytearray = field(default_factory=bytearray)
+    size: int = 0
+    crc: int = 0
+    ended: set[str] = field(default_factory=set)
+
+    @property
+    def failed(self) -> bool:
+        """Whether dumper would fail this dump: an error line, or no end (server-src/dumper.c, process_dumpline)."""
+        return bool(re.search(r"^sendbackup: error", self.messages, re.M)) or "sendbackup: end" not in self.messages
+
+    @property
+    def strange(self) -> bool:
+        """Whether a message is marked as strange."""
+        return bool(re.search(r"^\?", self.messages, re.M))
+
+    def checksum(self, kind: str) -> tuple[int, int] | None:
+        """The native or client CRC that sendbackup reported, and how many bytes it is of."""
+        found = re.search(rf"^sendbackup: {kind}-CRC (\w+):(\d+)", self.messages, re.M)
+        return (int(found[1], 16), int(found[2])) if found else None
+
+    def take(self, name: str, payload: bytes, keep: bool) -> None:
+        """Note what came through a stream; an empty payload is its end."""
+        if not payload:
+            self.ended.add(name)
+        elif name == "DATA":
+            self.size += len(payload)
+            self.crc = crc32c(payload, self.crc)
+            if keep:
+                self.data += payload
+        elif name == "INDEX":
+            self.index += payload
+        elif name == "MESG":
+            self.messages += payload.decode(errors="replace")
+
+
+def listener() -> socket.socket:
+    """A socket that takes the peers' connections in the place of inetd."""
+    taking = socket.socket()
+    taking.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    taking.bind(("127.0.0.1", 0))
+    taking.listen(16)
+    return taking
+
+
+class Peer:
+    """One connection of a server, and the amandad that inetd would have started for it (bsdtcp)."""
+
+    def __init__(self, amanda: Installation, auth: str = "bsdtcp", privileged: bool = True, wrap: tuple[str, ...] = (),
+                 services: tuple[str, ...] = ("amdump",), environment: dict[str, str] | None = None) -> None:
+        self.socket = socket.socket()
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if privileged:
+            self.socket.bind(("127.0.0.1", next(_ports)))
+        with listener() as taking:
+            self.socket.connect(taking.getsockname())
+            accepted, _ = taking.accept()
+        with accepted:
+            self.process = subprocess.Popen(
+                [*wrap, amanda.libexec / "amandad", f"-auth={auth}", *services], stdin=accepted, stdout=accepted, stderr=accepted,
+                preexec_fn=amanda.demote, env={"PATH": "/usr/bin:/bin", **(environment or {})})
+        self.buffer = bytearray()
+
+    def send_token(self, handle: int, payload: bytes) -> None:
+        """Send one token: its length, its handle, its bytes."""
+        self.socket.sendall(struct.pack(">II", len(payload), handle & 0xFFFFFFFF) + payload)
+
+    def send_packet(self, kind: int, body: str = "", handle: int = 1) -> None:
+        """Send a protocol packet."""
+        self.send_token(handle, bytes([kind]) + body.encode() + b"\0")
+
+    def _fill(self, size: int) -> bool:
+        while len(self.buffer) < size:
+            received = self.socket.recv(1 << 20)
+            if not received:
+                return False
+            self.buffer += received
+        return True
+
+    def receive(self, seconds: float = 30) -> tuple[int, bytes] | None:
+        """The next token, as its handle and its bytes; None at the connection's end. TimeoutError if none comes in time."""
+        self.socket.settimeout(seconds)
+        if not self._fill(8):
+            return None
+        length, handle = struct.unpack(">II", self.buffer[:8])
+        if not self._fill(8 + length):
+            return None
+        payload = bytes(self.buffer[8:8 + length])
+        del self.buffer[:8 + length]
+        return handle, payload
+
+    def reply(self, kind: int = REP) -> str:
+        """Read up to a packet of this kind; its body."""
+        while True:
+            token = self.receive()
+            assert token, "the connection ended before the reply"
+            if token[1][:1] == bytes([kind]):
+                return token[1][1:].rstrip(b"\0").decode()
+            assert token[1][:1] != bytes([NAK]), token[1]
+
+    def begin_dump(self, body: str) -> dict[int, str]:
+        """Ask for a dump and acknowledge the reply: the streams' names by their handles."""
+        self.send_packet(REQ, body)
+        streams = streams_of(self.reply())
+        self.send_packet(ACK)
+        return streams
+
+    def finish_dump(self, streams: dict[int, str], keep: bool = True, seconds: float = 60) -> Dump:
+        """Read a dump until all its streams have ended, or the connection has."""
+        dump = Dump()
+        while not set(streams.values()) <= dump.ended:
+            token = self.receive(seconds)
+            if token is None:
+                break
+            handle, payload = token
+            if handle in streams:
+                dump.take(streams[handle], payload, keep)
+                if not payload:
+                    self.send_token(handle, b"")
+        return dump
+
+    def dump(self, body: str, keep: bool = True) -> Dump:
+        """A whole dump."""
+        return self.finish_dump(self.begin_dump(body), keep)
+
+    def reset(self) -> None:
+        """End the connection with a reset."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.socket.close()
+
+    def exit_status(self, seconds: float = 60) -> int | None:
+        """amandad's exit status once it has ended; None if it still runs after so many seconds."""
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        self.socket.close()
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+
+def streams_of(reply: str) -> dict[int, str]:
+    """The streams a reply offers: handle (or port) to name."""
+    line = re.search(r"^CONNECT (.*)$", reply, re.M)
+    assert line, reply
+    words = line[1].split()
+    return {int(number): name for name, number in zip(words[::2], words[1::2]) if int(number) != -1}
+
+
+class DatagramPeer:
+    """A server under bsd or bsdudp: packets are datagrams, streams are connections to the ports a reply names."""
+
+    def __init__(self, amanda: Installation, auth: str = "bsdudp", wrap: tuple[str, ...] = (),
+                 services: tuple[str, ...] = ("amdump",), environment: dict[str, str] | None = None) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as inetd:
+            inetd.bind(("127.0.0.1", 0))
+            self.address = inetd.getsockname()
+            self.process = subprocess.Popen(
+                [*wrap, amanda.libexec / "amandad", f"-auth={auth}", *services], stdin=inetd, stdout=inetd,
+                stderr=subprocess.DEVNULL, preexec_fn=amanda.demote, env={"PATH": "/usr/bin:/bin", **(environment or {})})
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", next(_ports)))
+
+    @staticmethod
+    def packet(kind: int, body: str = "", handle: str = "000-00000001", sequence: int = 1) -> bytes:
+        """A packet as a datagram carries it."""
+        return f"Amanda 3.5 {NAMES[kind]} HANDLE {handle} SEQ {sequence}\n{body}".encode()
+
+    def send_packet(self, kind: int, body: str = "", handle: str = "000-00000001", sequence: int = 1) -> None:
+        """Send a protocol packet."""
+        self.socket.sendto(self.packet(kind, body, handle, sequence), self.address)
+
+    def reply(self, kind: int = REP, seconds: float = 30) -> str:
+        """Read up to a packet of this kind; its body."""
+        self.socket.settimeout(seconds)
+        while True:
+            head, _, body = self.socket.recv(65536).decode(errors="replace").partition("\n")
+            if f" {NAMES[kind]} " in head:
+                return body.rstrip("\0")
+            assert f" {NAMES[NAK]} " not in head, body
+
+    exit_status = Peer.exit_status
+    close = Peer.close

@@ -1,0 +1,62 @@
+"""Processes of the sandbox, which holds none but the tests' own."""
+
+import os
+import time
+from pathlib import Path
+from typing import Callable
+
+CLIENT = {"amandad", "sendbackup", "runtar", "tar", "bsdtar", "sed", "amgtar", "ambsdtar", "amstar", "amraw", "gzip"}
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 30) -> bool:
+    """Whether the condition comes true within so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def running(names: set[str] = CLIENT) -> dict[int, str]:
+    """The living processes of these names: number to name. Zombies do not count."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            name, rest = (entry / "stat").read_text().split("(", 1)[1].rsplit(")", 1)
+        except OSError:
+            continue
+        if name in names and rest.split()[0] != "Z":
+            found[int(entry.name)] = name
+    return found
+
+
+def children(pid: int) -> list[int]:
+    """The direct children of a process."""
+    return [int(word) for task in Path(f"/proc/{pid}/task").iterdir() for word in (task / "children").read_text().split()]
+
+
+def resident(pid: int) -> int:
+    """The resident memory of a process, in KiB."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
+
+
+def descriptors(pid: int) -> dict[int, str]:
+    """The open descriptors of a process: number to what it refers to."""
+    folder = f"/proc/{pid}/fd"
+    found = {}
+    for name in os.listdir(folder):
+        try:
+            found[int(name)] = os.readlink(f"{folder}/{name}")
+        except OSError:
+            pass
+    return found
+
+
+def processor_seconds(pid: int) -> float:
+    """The processor time of a process so far, user and system."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
