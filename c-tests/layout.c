@@ -70,7 +70,7 @@ SAME(tee_result_first, offsetof(amrelay_tee_result, size), 0);
 
 #if UINTPTR_MAX == UINT64_MAX
 SAME(stats_size, sizeof(amrelay_stats), 56);
-SAME(link_options_size, sizeof(amrelay_link_options), 80);
+SAME(link_options_size, sizeof(amrelay_link_options), 88);
 SAME(stream_options_size, sizeof(amrelay_stream_options), 48);
 SAME(sink_options_size, sizeof(amrelay_sink_options), 56);
 SAME(index_result_size, sizeof(amrelay_index_result), 32);

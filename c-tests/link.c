@@ -94,6 +94,40 @@ static void too_much_is_refused(void)
     free(big);
 }
 
+static void packets_for_a_peer_that_never_reads_are_refused_when_the_queue_is_full(void)
+{
+    struct setting setting;
+    size_t queued = 0;
+    int code;
+    set_up_link(&setting, AMRELAY_LINK_FRAMED);
+    while ((code = amrelay_link_send(setting.link, 5, "refused", 7)) == 0) {
+        queued += 7 + 72;
+        CHECK(queued <= 1024 * 1024 + 79);
+    }
+    CHECK_CODE(code, AMRELAY_E_LIMIT);
+    CHECK(queued > 1024 * 1024);
+    CHECK(setting.told.ends == 0);
+    tear_down(&setting);
+}
+
+static void a_closing_link_whose_peer_never_reads_is_given_up(void)
+{
+    struct setting setting;
+    amrelay_link_options options;
+    char *big = calloc(1, LARGEST_PAYLOAD);
+    CHECK(big != NULL);
+    set_up(&setting);
+    options = link_options(AMRELAY_LINK_FRAMED, setting.ends[0], &setting.told);
+    options.close_timeout_ms = 20;
+    CHECK_CODE(amrelay_link_new(setting.loop, &options, &setting.link), 0);
+    CHECK_CODE(amrelay_link_send(setting.link, 7, big, LARGEST_PAYLOAD), 0);
+    close_link(&setting);
+    CHECK_CODE(amrelay_loop_turns(setting.loop, 0), 0);
+    CHECK(setting.told.ends == 1 && setting.told.code == -ETIMEDOUT && setting.told.closed == 1);
+    tear_down(&setting);
+    free(big);
+}
+
 static void a_raw_link_has_no_control_frames(void)
 {
     struct setting setting;
@@ -435,6 +469,8 @@ int main(void)
         CASE(close_flushes_though_the_descriptor_is_closed),
         CASE(a_peer_that_has_gone_is_told_once_and_raises_no_signal),
         CASE(too_much_is_refused),
+        CASE(packets_for_a_peer_that_never_reads_are_refused_when_the_queue_is_full),
+        CASE(a_closing_link_whose_peer_never_reads_is_given_up),
         CASE(a_raw_link_has_no_control_frames),
         CASE(a_callback_link_asks_again_with_the_same_bytes),
         CASE(errors_and_wrong_answers_end_a_callback_link),

@@ -344,7 +344,8 @@ typedef struct amrelay_link_options {
      */
     int fd;
     /**
-     * Called once with -errno when the connection has failed, after the `on_end` of its streams. NULL: nobody is told.
+     * Called once with -errno when the connection has failed, after the `on_end` of its streams; with -ETIMEDOUT when
+     * a closing link was given up, see `close_timeout_ms`. NULL: nobody is told.
      */
     void (*on_error)(void *arg, int code);
     /**
@@ -385,6 +386,12 @@ typedef struct amrelay_link_options {
      * bytes are copied, since the other way is then no faster.
      */
     size_t pipe_size;
+    /**
+     * How long the link goes on after `amrelay_link_close` while its connection takes no byte, in milliseconds; 0: 60
+     * seconds. Then what is left is dropped, and `on_error` is called with -ETIMEDOUT before `on_closed`. A link that
+     * is not closed waits for its connection as long as that takes.
+     */
+    uint64_t close_timeout_ms;
 } amrelay_link_options;
 
 /**
@@ -889,8 +896,10 @@ int amrelay_link_new(struct amrelay_loop *loop,
  * NULL: `link` NULL is refused, `buf` NULL only if `len` is not 0.
  *
  * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_ARGUMENT` if `len` exceeds `PTRDIFF_MAX`; `AMRELAY_E_LIMIT` if `len` is
- * more than 4 MiB (a receiver would refuse it), or 8 MiB would be queued; `AMRELAY_E_STATE` on a raw link; -errno if
- * the connection has failed; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
+ * more than 4 MiB (a receiver would refuse it), or the queue is full: more than 1 MiB would wait behind its first frame,
+ * where each counts 72 bytes more than its payload; `AMRELAY_E_STATE` on a raw link; -errno if the connection has
+ * failed; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`. A full queue means a peer that does not read:
+ * this frame is not queued, the link stays as it is, and the caller may close or free it.
  *
  * Threads: the loop's thread, in callbacks too.
  */
@@ -902,7 +911,7 @@ int amrelay_link_send(struct amrelay_link *link,
 /**
  * Ends a link in good order: its streams end with -ECANCELED before this returns; control frames and the frame in
  * flight are still written in the background while the loop turns. Then `on_closed` is called, and `on_error` before
- * it if that failed. After `amrelay_loop_free`, be it in an `on_end` of these streams, it ends the link as
+ * it if that failed: with -ETIMEDOUT if the connection took no byte for `close_timeout_ms`. After `amrelay_loop_free`, be it in an `on_end` of these streams, it ends the link as
  * `amrelay_link_free` does: none of the functions is called any more, `on_closed` neither.
  *
  * Ownership: `link` is gone after success, still there after a failure. Its streams stay the caller's to free.

@@ -246,6 +246,7 @@ fn a_closed_link_writes_on_after_the_host_has_closed_its_descriptor() {
             kind: LinkKind::Framed,
             frame_size: None,
             pipe_size: None,
+            close_timeout: None,
             on_error: None,
             on_closed: Some(closed.callback()),
         };

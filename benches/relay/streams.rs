@@ -210,6 +210,7 @@ pub(crate) fn link(event_loop: &EventLoop, connection: TcpStream, kind: LinkKind
         kind,
         frame_size: None,
         pipe_size: None,
+        close_timeout: None,
         on_error: None,
         on_closed: None,
     };

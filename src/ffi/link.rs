@@ -4,6 +4,7 @@ use std::ffi::{c_int, c_void};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use libc::size_t;
 
@@ -68,7 +69,8 @@ pub struct amrelay_link_options {
     /// TCP socket is kept from taking much more than it can send (`TCP_NOTSENT_LOWAT`). On a callback link it is not
     /// touched, only waited for.
     pub fd: c_int,
-    /// Called once with -errno when the connection has failed, after the `on_end` of its streams. NULL: nobody is told.
+    /// Called once with -errno when the connection has failed, after the `on_end` of its streams; with -ETIMEDOUT when
+    /// a closing link was given up, see `close_timeout_ms`. NULL: nobody is told.
     pub on_error: Option<unsafe extern "C" fn(arg: *mut c_void, code: c_int)>,
     /// Called once after `amrelay_link_close`, maybe before that returns: nothing more will be written and no function
     /// of the link will be called any more. NULL: nobody is told.
@@ -103,6 +105,10 @@ pub struct amrelay_link_options {
     /// What the pipes of bulk streams are enlarged to where the system allows it, in bytes; 0: 1 MiB. Beneath 256 KiB
     /// bytes are copied, since the other way is then no faster.
     pub pipe_size: size_t,
+    /// How long the link goes on after `amrelay_link_close` while its connection takes no byte, in milliseconds; 0: 60
+    /// seconds. Then what is left is dropped, and `on_error` is called with -ETIMEDOUT before `on_closed`. A link that
+    /// is not closed waits for its connection as long as that takes.
+    pub close_timeout_ms: u64,
 }
 
 // SAFETY: repr(C), the size first, then integers, optional function pointers and a raw pointer.
@@ -159,8 +165,10 @@ pub unsafe extern "C" fn amrelay_link_new(
 /// NULL: `link` NULL is refused, `buf` NULL only if `len` is not 0.
 ///
 /// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_ARGUMENT` if `len` exceeds `PTRDIFF_MAX`; `AMRELAY_E_LIMIT` if `len` is
-/// more than 4 MiB (a receiver would refuse it), or 8 MiB would be queued; `AMRELAY_E_STATE` on a raw link; -errno if
-/// the connection has failed; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
+/// more than 4 MiB (a receiver would refuse it), or the queue is full: more than 1 MiB would wait behind its first frame,
+/// where each counts 72 bytes more than its payload; `AMRELAY_E_STATE` on a raw link; -errno if the connection has
+/// failed; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`. A full queue means a peer that does not read:
+/// this frame is not queued, the link stays as it is, and the caller may close or free it.
 ///
 /// Threads: the loop's thread, in callbacks too.
 #[unsafe(no_mangle)]
@@ -181,7 +189,7 @@ pub unsafe extern "C" fn amrelay_link_send(
 
 /// Ends a link in good order: its streams end with -ECANCELED before this returns; control frames and the frame in
 /// flight are still written in the background while the loop turns. Then `on_closed` is called, and `on_error` before
-/// it if that failed. After `amrelay_loop_free`, be it in an `on_end` of these streams, it ends the link as
+/// it if that failed: with -ETIMEDOUT if the connection took no byte for `close_timeout_ms`. After `amrelay_loop_free`, be it in an `on_end` of these streams, it ends the link as
 /// `amrelay_link_free` does: none of the functions is called any more, `on_closed` neither.
 ///
 /// Ownership: `link` is gone after success, still there after a failure. Its streams stay the caller's to free.
@@ -250,6 +258,8 @@ impl amrelay_link_options {
             kind,
             frame_size: layout::wish(self.frame_size),
             pipe_size: layout::wish(self.pipe_size),
+            close_timeout: (self.close_timeout_ms > 0)
+                .then(|| Duration::from_millis(self.close_timeout_ms)),
             on_error: code_callback(self.on_error, self.arg),
             on_closed: notification(self.on_closed, self.arg),
         })

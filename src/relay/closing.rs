@@ -23,9 +23,13 @@ impl Core {
         state.buffer = Vec::new();
         state.outgoing = Outgoing::default();
         let events = state.events;
+        let deadline = state.deadline.take();
         let descriptor = state.descriptor.take();
         drop(state);
         events.release(&self.event_loop);
+        if let Some(deadline) = deadline {
+            deadline.release(&self.event_loop);
+        }
         // The host may wait in its callback for what the peer does at the end of the connection.
         drop(descriptor);
     }
@@ -143,6 +147,7 @@ impl Core {
         state.waiting = None;
         drop(state);
         before.release(&self.event_loop);
+        self.set_deadline();
         self.defer_pump();
         Ok(())
     }

@@ -7,9 +7,10 @@ use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::rc::{Rc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::callback::{Callbacks, CodeCallback, Notification};
+use super::deadline::Deadline;
 use super::error::{Error, Result};
 use super::frame::MAX_FRAME;
 use super::frame_size::FrameSize;
@@ -24,6 +25,9 @@ use crate::sys::socket::{self, Nature};
 /// How much a TCP connection takes that it has not sent yet, in bytes. More would only lie there: a small stream's line
 /// would wait behind it, and the processor's cache would lose it before it is sent (docs/performance.md).
 const UNSENT: u32 = 128 * 1024;
+
+/// How long a closing link waits for its connection to take a byte unless the host names another time.
+pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What a connection's byte stream looks like, and who writes it.
 #[derive(Clone)]
@@ -49,7 +53,10 @@ pub struct LinkOptions {
     pub frame_size: Option<usize>,
     /// What the pipes of bulk streams are enlarged to where the system allows it, in bytes. None: 1 MiB.
     pub pipe_size: Option<usize>,
-    /// Called once with a negative errno when the connection has failed, after the `on_end` of its streams.
+    /// How long a link goes on after [`Link::close`] while its connection takes no byte. None: [`CLOSE_TIMEOUT`].
+    pub close_timeout: Option<Duration>,
+    /// Called once with a negative errno when the connection has failed, after the `on_end` of its streams; with
+    /// `-ETIMEDOUT` when a closing link was given up.
     pub on_error: Option<CodeCallback>,
     /// Called once after [`Link::close`], maybe before that returns: nothing more will be written.
     pub on_closed: Option<Notification>,
@@ -91,6 +98,7 @@ impl Link {
                 event_loop: event_loop.clone(),
                 kind: options.kind,
                 pipe_size: options.pipe_size,
+                close_timeout: options.close_timeout.unwrap_or(CLOSE_TIMEOUT),
                 pumping: Cell::new(false),
                 on_error: RefCell::new(options.on_error),
                 on_closed: RefCell::new(options.on_closed),
@@ -106,6 +114,7 @@ impl Link {
                     buffer: Vec::new(),
                     waiting: None,
                     fault: None,
+                    deadline: None,
                     events,
                 }),
             }
@@ -117,8 +126,9 @@ impl Link {
     /// further frame of a stream.
     ///
     /// # Errors
-    /// [`Error::Limit`]: more than [`MAX_FRAME`] bytes, or twice as many are queued. [`Error::State`] on a raw
-    /// link. [`Error::System`] when the connection has failed.
+    /// [`Error::Limit`]: more than [`MAX_FRAME`] bytes, or more than 1 MiB would be queued behind the first frame, where
+    /// each counts 72 bytes more than its payload. [`Error::State`] on a raw link. [`Error::System`] when the connection
+    /// has failed.
     pub fn send(&self, handle: u32, payload: &[u8]) -> Result<()> {
         if !self.core.is_framed() {
             return Err(Error::State("a raw link has no frames"));
@@ -152,7 +162,10 @@ impl Link {
 
     /// Ends the link. Its streams end with `-ECANCELED`; control frames and the frame in flight are still written in
     /// the background while the loop turns, then `on_closed` is called. The host may close its descriptor at once
-    /// unless it is a callback link: a duplicate is written to. If that fails, `on_error` is called before `on_closed`.
+    /// unless it is a callback link: a duplicate is written to. If that fails, or the connection takes no byte for
+    /// [`LinkOptions::close_timeout`], what is left is lost, and `on_error` is called before `on_closed`.
+    ///
+    /// A link that is not closed waits for its connection as long as that takes.
     ///
     /// After [`EventLoop::release_all`] it is as if the link was dropped: what is queued is lost, and nobody is told.
     pub fn close(self) {
@@ -243,6 +256,7 @@ pub(super) struct Core {
     pub(super) event_loop: EventLoop,
     pub(super) kind: LinkKind,
     pub(super) pipe_size: Option<usize>,
+    pub(super) close_timeout: Duration,
     /// The pump is on the stack: a callback of this link is running.
     pub(super) pumping: Cell<bool>,
     pub(super) on_error: RefCell<Option<CodeCallback>>,
@@ -268,6 +282,8 @@ pub(super) struct State {
     pub(super) waiting: Option<Direction>,
     /// The frame in flight cannot be completed, for this reason: found where no callback may be called.
     pub(super) fault: Option<i32>,
+    /// Set while the link is closing.
+    pub(super) deadline: Option<Deadline>,
     pub(super) events: Events,
 }
 

@@ -5,8 +5,8 @@
 //! bounded: a link that is full stops reading its sources, and a sink past its high-water mark asks for a pause.
 //!
 //! `frame`, `frame_size`, `schedule` (how streams share a connection) and `outgoing` (what is sent next) are pure;
-//! `link` holds a connection's state, `pump` and `writer` move its bytes, `closing` ends it; `source` and `stream` are
-//! the reading side.
+//! `link` holds a connection's state, `pump` and `writer` move its bytes, `closing` ends it, in good time by `deadline`;
+//! `source` and `stream` are the reading side.
 //!
 //! Callbacks may call anything, whatever they belong to: start and free streams, send, close and free links. No state
 //! is borrowed while one runs. A link or a sink whose callback turns the event loop makes no progress to count on until
@@ -15,6 +15,7 @@
 
 mod callback;
 mod closing;
+mod deadline;
 mod error;
 pub mod frame;
 mod frame_size;
@@ -31,6 +32,6 @@ pub use callback::{
     Callbacks, CodeCallback, Notification, SealCallback, Taken, TapCallback, WriteCallback,
 };
 pub use error::{Error, Result};
-pub use link::{Link, LinkKind, LinkOptions};
+pub use link::{CLOSE_TIMEOUT, Link, LinkKind, LinkOptions};
 pub use sink::{HIGH_WATER, LOW_WATER, Sink, SinkOptions};
 pub use stream::{Method, Stream, StreamOptions};

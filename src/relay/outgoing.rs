@@ -8,8 +8,12 @@ use super::error::{Error, Result};
 use super::frame::{HEADER_BYTES, MAX_FRAME, header};
 use super::schedule::{Key, Schedule};
 
-/// The most bytes that wait as control frames, headers included.
-pub(super) const MAX_CONTROL: usize = 2 * MAX_FRAME;
+/// The most bytes that wait as control frames behind the first one, which may be a large one. Each counts its header and
+/// [`FRAME_COST`].
+pub(super) const MAX_CONTROL: usize = 1024 * 1024;
+
+/// What a queued frame takes besides its bytes, at most: its place in the queue, and the allocator's share.
+const FRAME_COST: usize = 64;
 
 /// Whom to tell when a frame is out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +88,7 @@ impl Frame {
     }
 
     /// Counts `count` of the unsent bytes, or of those in the pipe, as written.
-    pub(super) fn advance(&mut self, count: usize) {
+    fn advance(&mut self, count: usize) {
         if self.sent < self.bytes.len() {
             self.sent += count;
         } else {
@@ -131,6 +135,8 @@ pub(super) struct Outgoing {
     pub(super) frame: Option<Frame>,
     control: VecDeque<Vec<u8>>,
     control_bytes: usize,
+    /// How many bytes the connection has taken so far.
+    taken: u64,
 }
 
 impl Outgoing {
@@ -142,8 +148,11 @@ impl Outgoing {
             ));
         }
         let length = HEADER_BYTES + payload.len();
-        if self.control_bytes + length > MAX_CONTROL {
-            return Err(Error::Limit("too many control frames wait to be sent"));
+        if let Some(first) = self.control.front() {
+            let behind = self.control_bytes - first.len() + self.control.len() * FRAME_COST;
+            if behind + length > MAX_CONTROL {
+                return Err(Error::Limit("too many control frames wait to be sent"));
+            }
         }
         let mut bytes = Vec::with_capacity(length);
         bytes.extend_from_slice(&header(handle, payload.len()));
@@ -177,6 +186,19 @@ impl Outgoing {
             self.schedule.charge(key, bytes);
         }
         self.frame = Some(frame);
+    }
+
+    /// The connection has taken `count` bytes of the frame in flight.
+    pub(super) fn advance(&mut self, count: usize) {
+        if let Some(frame) = &mut self.frame {
+            frame.advance(count);
+            self.taken += count as u64;
+        }
+    }
+
+    /// How many bytes the connection has taken so far.
+    pub(super) fn taken(&self) -> u64 {
+        self.taken
     }
 
     /// Whether the frame in flight carries this stream's bytes or its end.
@@ -327,7 +349,7 @@ mod tests {
                     return;
                 }
             };
-            frame.advance(count);
+            self.outgoing.advance(count);
             *room -= count;
         }
 
@@ -426,6 +448,16 @@ mod tests {
             Err(Error::Limit(_))
         ));
         assert_eq!(outgoing.held(), HEADER_BYTES + MAX_FRAME);
+    }
+
+    #[test]
+    fn empty_control_frames_count_for_what_they_take() {
+        let mut outgoing = Outgoing::default();
+        let mut queued = 0;
+        while outgoing.queue_control(1, &[]).is_ok() {
+            queued += 1;
+        }
+        assert_eq!(queued, 1 + MAX_CONTROL / (HEADER_BYTES + FRAME_COST));
     }
 
     #[test]

@@ -285,6 +285,7 @@ impl Core {
         }
         let event = state.events.of(direction);
         drop(state);
+        self.extend_deadline();
         match self.event_loop.activate(event) {
             Ok(()) => Step::Stop,
             Err(error) => self.fail(code_of(&error)),

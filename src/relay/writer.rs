@@ -101,9 +101,7 @@ impl State {
     fn count_sent(&mut self, wanted: usize, sent: io::Result<usize>) -> io::Result<Progress> {
         match sent {
             Ok(count) => {
-                if let Some(frame) = &mut self.outgoing.frame {
-                    frame.advance(count);
-                }
+                self.outgoing.advance(count);
                 Ok(if count < wanted {
                     Progress::Full
                 } else {
@@ -137,9 +135,7 @@ impl State {
             Ok(0) => Err(io::Error::from_raw_os_error(libc::EIO)),
             Ok(count) => {
                 stream.count_spliced();
-                if let Some(frame) = &mut self.outgoing.frame {
-                    frame.advance(count);
-                }
+                self.outgoing.advance(count);
                 Ok(Progress::Some)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Progress::Full),
@@ -182,7 +178,7 @@ impl State {
             return false;
         };
         frame.bytes = bytes;
-        frame.advance(taken);
+        self.outgoing.advance(taken);
         true
     }
 }

@@ -240,6 +240,7 @@ pub(crate) fn link_options(fd: OwnedFd, kind: LinkKind) -> LinkOptions {
         kind,
         frame_size: None,
         pipe_size: None,
+        close_timeout: None,
         on_error: None,
         on_closed: None,
     }
