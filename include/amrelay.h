@@ -283,6 +283,9 @@ typedef struct amrelay_link amrelay_link;
  *
  * In a turn, events on descriptors fire first, then timers, each in the order of their activation. Callbacks may
  * create and release events, their own included, and turn the loop themselves.
+ *
+ * A loop that has to renew its poller while the process is out of descriptors goes on with poll(2), and renews it as
+ * soon as it can.
  */
 typedef struct amrelay_loop amrelay_loop;
 
@@ -767,7 +770,7 @@ int amrelay_event_create(struct amrelay_loop *loop,
  * NULL: `loop` NULL is refused.
  *
  * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_STATE` if the loop has no such event; -EBADF if the event's descriptor is
- * not open; -ENOMEM and -ENOSPC from the system; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
+ * not open; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
  *
  * Threads: the loop's thread, in callbacks too.
  */
@@ -813,8 +816,8 @@ int amrelay_event_wakeup(struct amrelay_loop *loop,
  *
  * NULL: `loop` NULL is refused.
  *
- * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_STATE` if the loop has no such event; -EMFILE, -ENOMEM and -ENOSPC from the
- * system, after which it may be called again; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
+ * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_STATE` if the loop has no such event; -errno as `amrelay_loop_turns`;
+ * `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
  *
  * Threads: the loop's thread, in callbacks too: events whose callback is running do not fire in it.
  */
@@ -830,8 +833,7 @@ int amrelay_event_wait(struct amrelay_loop *loop,
  *
  * NULL: `loop` NULL is refused.
  *
- * Returns: 0; `AMRELAY_E_NULL`; -EMFILE, -ENOMEM and -ENOSPC from the system, after which it may be called again;
- * `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
+ * Returns: 0; `AMRELAY_E_NULL`; -errno if the system refuses to wait: no event is lost, and the next call waits anew; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
  *
  * Threads: the loop's thread, in callbacks too: events whose callback is running do not fire in it.
  */
@@ -845,8 +847,8 @@ int amrelay_loop_turns(struct amrelay_loop *loop,
  *
  * NULL: `loop` NULL is refused.
  *
- * Returns: 0; `AMRELAY_E_NULL`; -EMFILE, -ENOMEM and -ENOSPC from the system, after which it may be called again;
- * `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
+ * Returns: 0; `AMRELAY_E_NULL`; -errno as `amrelay_loop_turns`; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`,
+ * `AMRELAY_E_POISONED`.
  *
  * Threads: the loop's thread, in callbacks too.
  */
@@ -950,8 +952,8 @@ void amrelay_link_free(struct amrelay_link *link);
  * NULL: `link`, `options` and `out` NULL are refused.
  *
  * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if `fd` is negative or a flag unknown; -EBADF
- * if `fd` is not open; `AMRELAY_E_STATE` if a raw link has its stream already; -errno if the connection has failed or
- * `fd` cannot be watched; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
+ * if `fd` is not open; `AMRELAY_E_STATE` if a raw link has its stream already; -errno if the connection has failed;
+ * `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
  *
  * Threads: the loop's thread, in callbacks too.
  */
@@ -980,7 +982,7 @@ int amrelay_stream_pause(struct amrelay_stream *stream);
  *
  * NULL: `stream` NULL is refused.
  *
- * Returns: 0; `AMRELAY_E_NULL`; -errno if the descriptor cannot be watched any more: the stream stays paused;
+ * Returns: 0; `AMRELAY_E_NULL`; -EBADF if the descriptor is not open any more: the stream stays paused;
  * `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
  *
  * Threads: the loop's thread, in callbacks too, the stream's own included.

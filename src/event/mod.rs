@@ -110,8 +110,7 @@ impl EventLoop {
     /// its number, events activated before need not see that file until some event is activated on the number again.
     ///
     /// # Errors
-    /// `NotFound` if the event has been released; EBADF if its descriptor is not open; ENOMEM and ENOSPC as in
-    /// `epoll_ctl(2)`. The event is not active then.
+    /// `NotFound` if the event has been released; EBADF if its descriptor is not open. The event is not active then.
     pub fn activate(&self, id: EventId) -> io::Result<()> {
         self.0.registry.borrow_mut().activate(id)
     }
@@ -174,8 +173,9 @@ impl EventLoop {
     /// Turns the loop until no event but wait events is active; with `nonblock`, at most once and without blocking.
     ///
     /// # Errors
-    /// Those of `epoll_wait(2)`; ENOMEM, ENOSPC and EMFILE if the poller had to be replaced and could not be. Nothing
-    /// is lost then: the next call tries again.
+    /// Those of `epoll_wait(2)`. Nothing is lost then: the next call waits with a new poller. A poller that has to be
+    /// replaced and cannot be, for want of descriptors or memory, is no error: the loop waits with poll(2) meanwhile,
+    /// and tries again in each turn.
     pub fn turns(&self, nonblock: bool) -> io::Result<()> {
         while self.has_live() {
             self.turn(!nonblock)?;

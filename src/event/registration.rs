@@ -4,7 +4,7 @@
 //! to the open file and not to the number: when the host closes a number while a forked child still holds the file,
 //! the registration stays, reports, and cannot be deleted, since the number does not lead to it any more. Every
 //! registration therefore has a key of its own that is never given out again; a report under a key nobody has marks
-//! the poller as stale, and a new one takes over before the next wait.
+//! the poller as stale, and a new one takes over before the next wait. While the system refuses one, poll(2) serves.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
@@ -121,14 +121,15 @@ impl Registrations {
             .watchers
             .push(watcher);
         // Also when the union stays the same: the number may have been closed and reused since.
-        let outcome = match self.update(fd) {
-            Ok(()) if self.state(fd) == State::Absent => Err(Refusal::NotOpen.into()),
-            outcome => outcome,
-        };
-        if outcome.is_err() {
-            self.unwatch(fd, id);
+        match self.update(fd) {
+            Ok(()) if self.state(fd) == State::Absent => {
+                self.unwatch(fd, id);
+                return Err(Refusal::NotOpen.into());
+            }
+            Ok(()) => {}
+            Err(_) => self.stale = true,
         }
-        outcome
+        Ok(())
     }
 
     /// Ends the watch of an event, if there is one.
@@ -175,14 +176,17 @@ impl Registrations {
         ready: &mut Vec<(Activation, EventId)>,
     ) -> io::Result<()> {
         if self.stale {
-            self.rebuild()?;
+            self.rebuild();
         }
         let deadline = if self.always_ready.is_empty() {
             deadline
         } else {
             Some(Instant::now())
         };
-        let reports: Vec<_> = self.poller.wait(deadline)?.collect();
+        let reports = self.poller.wait(deadline).inspect_err(|_| {
+            // Whatever has become of it, the next turn has another one.
+            self.stale = true;
+        })?;
         for report in reports {
             match self.by_key.get(&report.key) {
                 None => self.stale = true,
@@ -249,7 +253,7 @@ impl Registrations {
 
     fn update_or_rebuild(&mut self, fd: RawFd) {
         if self.update(fd).is_err() {
-            // The rebuild tries again, and its failure has a caller to go to.
+            // The rebuild tries again, and finds another way if need be.
             self.stale = true;
         }
     }
@@ -306,17 +310,29 @@ impl Registrations {
         self.set_state(fd, State::Absent);
     }
 
-    fn rebuild(&mut self) -> io::Result<()> {
-        self.poller = Poller::new()?;
+    /// Takes a new poller, or as long as none can be had poll(2).
+    fn rebuild(&mut self) {
+        // The old one goes first: its descriptors may be the very ones that the new one needs.
+        self.poller = Poller::without_descriptor();
+        let renewed = Poller::new().and_then(|poller| {
+            self.poller = poller;
+            self.enter_all()
+        });
+        if renewed.is_err() {
+            self.poller = Poller::without_descriptor();
+            // Refuses nothing but numbers that are not open, which is no error here.
+            let _ = self.enter_all();
+        }
+        self.stale = self.poller.is_makeshift();
+    }
+
+    /// Registers all descriptors with a new poller.
+    fn enter_all(&mut self) -> io::Result<()> {
         let descriptors: Vec<_> = self.by_descriptor.keys().copied().collect();
         for &fd in &descriptors {
             self.set_state(fd, State::Absent);
         }
-        for fd in descriptors {
-            self.update(fd)?;
-        }
-        self.stale = false;
-        Ok(())
+        descriptors.into_iter().try_for_each(|fd| self.update(fd))
     }
 
     fn new_key(&mut self) -> usize {

@@ -26,6 +26,9 @@ pub const AMRELAY_EVENT_WAIT: u32 = 3;
 ///
 /// In a turn, events on descriptors fire first, then timers, each in the order of their activation. Callbacks may
 /// create and release events, their own included, and turn the loop themselves.
+///
+/// A loop that has to renew its poller while the process is out of descriptors goes on with poll(2), and renews it as
+/// soon as it can.
 pub struct amrelay_loop {
     marks: Marks,
     events: EventLoop,
@@ -144,7 +147,7 @@ pub unsafe extern "C" fn amrelay_event_create(
 /// NULL: `loop` NULL is refused.
 ///
 /// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_STATE` if the loop has no such event; -EBADF if the event's descriptor is
-/// not open; -ENOMEM and -ENOSPC from the system; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
+/// not open; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
 ///
 /// Threads: the loop's thread, in callbacks too.
 #[unsafe(no_mangle)]
@@ -215,8 +218,8 @@ pub unsafe extern "C" fn amrelay_event_wakeup(r#loop: *mut amrelay_loop, id: i64
 ///
 /// NULL: `loop` NULL is refused.
 ///
-/// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_STATE` if the loop has no such event; -EMFILE, -ENOMEM and -ENOSPC from the
-/// system, after which it may be called again; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
+/// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_STATE` if the loop has no such event; -errno as `amrelay_loop_turns`;
+/// `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
 ///
 /// Threads: the loop's thread, in callbacks too: events whose callback is running do not fire in it.
 #[unsafe(no_mangle)]
@@ -242,8 +245,7 @@ pub unsafe extern "C" fn amrelay_event_wait(
 ///
 /// NULL: `loop` NULL is refused.
 ///
-/// Returns: 0; `AMRELAY_E_NULL`; -EMFILE, -ENOMEM and -ENOSPC from the system, after which it may be called again;
-/// `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
+/// Returns: 0; `AMRELAY_E_NULL`; -errno if the system refuses to wait: no event is lost, and the next call waits anew; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
 ///
 /// Threads: the loop's thread, in callbacks too: events whose callback is running do not fire in it.
 #[unsafe(no_mangle)]
@@ -263,8 +265,8 @@ pub unsafe extern "C" fn amrelay_loop_turns(r#loop: *mut amrelay_loop, nonblock:
 ///
 /// NULL: `loop` NULL is refused.
 ///
-/// Returns: 0; `AMRELAY_E_NULL`; -EMFILE, -ENOMEM and -ENOSPC from the system, after which it may be called again;
-/// `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
+/// Returns: 0; `AMRELAY_E_NULL`; -errno as `amrelay_loop_turns`; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`,
+/// `AMRELAY_E_POISONED`.
 ///
 /// Threads: the loop's thread, in callbacks too.
 #[unsafe(no_mangle)]

@@ -68,8 +68,8 @@ unsafe impl Layout for amrelay_stream_options {
 /// NULL: `link`, `options` and `out` NULL are refused.
 ///
 /// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if `fd` is negative or a flag unknown; -EBADF
-/// if `fd` is not open; `AMRELAY_E_STATE` if a raw link has its stream already; -errno if the connection has failed or
-/// `fd` cannot be watched; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
+/// if `fd` is not open; `AMRELAY_E_STATE` if a raw link has its stream already; -errno if the connection has failed;
+/// `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
 ///
 /// Threads: the loop's thread, in callbacks too.
 #[unsafe(no_mangle)]
@@ -124,7 +124,7 @@ pub unsafe extern "C" fn amrelay_stream_pause(stream: *mut amrelay_stream) -> c_
 ///
 /// NULL: `stream` NULL is refused.
 ///
-/// Returns: 0; `AMRELAY_E_NULL`; -errno if the descriptor cannot be watched any more: the stream stays paused;
+/// Returns: 0; `AMRELAY_E_NULL`; -EBADF if the descriptor is not open any more: the stream stays paused;
 /// `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
 ///
 /// Threads: the loop's thread, in callbacks too, the stream's own included.

@@ -1,5 +1,6 @@
 //! How links and streams end: by the host's wish, by the source's end, by a failure of the connection.
 
+use std::io;
 use std::mem;
 use std::os::fd::{AsFd, AsRawFd};
 use std::rc::Rc;
@@ -114,25 +115,54 @@ impl Core {
             self.call_on_error(-errno);
             return self.call_on_closed();
         }
-        self.state.borrow_mut().phase = Phase::Closing;
-        let rescued = self.state.borrow_mut().rescue();
-        if let Err(error) = rescued.and_then(|()| self.detach_from_host()) {
+        if let Err(error) = self.prepare_closing() {
             self.fail(code_of(&error));
             return;
         }
-        let mut state = self.state.borrow_mut();
-        for key in 0..state.streams.len() {
-            state.outgoing.remove(key);
-        }
-        drop(state);
         self.end_streams(-libc::ECANCELED);
         if !self.pumping.get() {
             self.finish_closing();
         }
     }
 
+    /// Takes the streams out of the schedule, and makes the link independent of the host if anything is left to write.
+    fn prepare_closing(self: &Rc<Self>) -> io::Result<()> {
+        let mut state = self.state.borrow_mut();
+        state.phase = Phase::Closing;
+        state.rescue()?;
+        for key in 0..state.streams.len() {
+            state.outgoing.remove(key);
+        }
+        // A callback link may be sealing what it sends next.
+        if state.outgoing.is_empty() && !matches!(self.kind, LinkKind::Callback(_)) {
+            return Ok(());
+        }
+        drop(state);
+        self.detach_from_host()
+            .or_else(|error| self.write_out().ok_or(error))
+    }
+
+    /// Writes what the connection takes at once; `None` if something is left. It is all that can be done where no
+    /// descriptor is left for a duplicate.
+    fn write_out(self: &Rc<Self>) -> Option<()> {
+        let mut state = self.state.borrow_mut();
+        loop {
+            state.waiting = None;
+            let before = state.outgoing.taken();
+            drop(state);
+            self.pump();
+            state = self.state.borrow_mut();
+            if state.phase != Phase::Closing {
+                return Some(());
+            }
+            if state.outgoing.taken() == before {
+                return None;
+            }
+        }
+    }
+
     /// Makes a closing link independent of the host: its events keep it in memory, and its descriptor is a duplicate.
-    fn detach_from_host(self: &Rc<Self>) -> std::io::Result<()> {
+    fn detach_from_host(self: &Rc<Self>) -> io::Result<()> {
         let mut state = self.state.borrow_mut();
         let Some(descriptor) = &mut state.descriptor else {
             return Ok(());

@@ -148,7 +148,7 @@ impl Link {
     ///
     /// # Errors
     /// [`Error::State`] when a raw link has its stream already; [`Error::System`] when the connection has failed, or
-    /// the descriptor is not open or cannot be watched. Nothing was started then.
+    /// the descriptor is not open. Nothing was started then.
     pub fn start(&self, options: StreamOptions) -> Result<Stream> {
         self.core.check_open()?;
         stream::start(&self.core, options)

@@ -59,7 +59,7 @@ impl Stream {
     /// Goes on after [`Stream::pause`]. Nothing happens to a stream that was not paused, or has ended.
     ///
     /// # Errors
-    /// Those of `epoll_ctl(2)`, when the descriptor cannot be watched any more; the stream stays paused then.
+    /// EBADF when the descriptor is not open any more; the stream stays paused then.
     pub fn resume(&self) -> Result<()> {
         Ok(self.core.resume()?)
     }

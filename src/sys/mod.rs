@@ -8,6 +8,7 @@ pub(crate) mod inlet;
 mod nowait;
 pub(crate) mod outlet;
 pub(crate) mod pipe;
+mod poll_table;
 pub(crate) mod poller;
 pub(crate) mod signal;
 pub(crate) mod signal_mask;

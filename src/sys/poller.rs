@@ -2,7 +2,8 @@
 //!
 //! The one caller of [`polling::Poller`], and so the one place that knows how its backends (epoll, poll, kqueue, event
 //! ports) differ: a refusal comes out as a [`Refusal`] whichever of them gave it, and a descriptor is registered
-//! level-triggered where the backend can do that.
+//! level-triggered where the backend can do that. Where there is no descriptor left for such a poller, a table for
+//! poll(2) stands in.
 
 use std::io;
 use std::os::fd::{BorrowedFd, RawFd};
@@ -11,6 +12,8 @@ use std::time::Instant;
 use polling::{Event, Events, PollMode};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
+
+use super::poll_table::PollTable;
 
 /// Which kinds of readiness are asked for, or were reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -82,12 +85,12 @@ impl From<Refusal> for io::Error {
     }
 }
 
-/// The system's poller, close-on-exec.
+/// Watches descriptors: with the system's poller, close-on-exec, or with poll(2) alone.
 #[derive(Debug)]
 pub(crate) struct Poller {
-    inner: polling::Poller,
-    events: Events,
-    mode: PollMode,
+    /// None: there was no descriptor left for one.
+    system: Option<System>,
+    table: PollTable,
 }
 
 impl Poller {
@@ -96,46 +99,56 @@ impl Poller {
     /// # Errors
     /// Those of `epoll_create1(2)`, eventfd(2) and pipe(2), mostly EMFILE.
     pub(crate) fn new() -> io::Result<Self> {
-        let inner = polling::Poller::new()?;
-        let mode = if inner.supports_level() {
-            PollMode::Level
-        } else {
-            PollMode::Oneshot
-        };
         Ok(Self {
-            inner,
-            events: Events::new(),
-            mode,
+            system: Some(System::new()?),
+            table: PollTable::default(),
         })
     }
 
+    /// Makes one without registrations that needs no descriptor, and whose waits cost the more the more it watches.
+    pub(crate) fn without_descriptor() -> Self {
+        Self {
+            system: None,
+            table: PollTable::default(),
+        }
+    }
+
+    /// True of one made [`Poller::without_descriptor`].
+    pub(crate) fn is_makeshift(&self) -> bool {
+        self.system.is_none()
+    }
+
     /// Registers `fd` under `key`.
-    pub(crate) fn add(&self, fd: RawFd, key: usize, interest: Interest) -> Result<(), Refusal> {
+    pub(crate) fn add(&mut self, fd: RawFd, key: usize, interest: Interest) -> Result<(), Refusal> {
         // poll(2) would take a number that is not open and complain in each wait.
         rustix::io::fcntl_getfd(borrow(fd)?).map_err(io::Error::from)?;
-        // SAFETY: polling wants a descriptor to stay open until it is deleted, because its backends keep the number.
-        // Here the number may be closed first, by a host that only lent it, and every backend stands that: epoll and
-        // kqueue hold the file, not the number, and drop it when the file goes; poll(2) says POLLNVAL, which `wait`
-        // reports. No memory is reached through the number in any of them.
-        unsafe {
-            self.inner
-                .add_with_mode(fd, event(key, interest), self.mode)
-        }?;
+        if let Some(system) = &self.system {
+            return system.add(fd, key, interest);
+        }
+        self.table.add(fd, key, interest);
         Ok(())
     }
 
     /// Changes what `fd` is registered for, and its key. Where the backend is not level-triggered this also makes a
     /// registration that has reported report again.
-    pub(crate) fn modify(&self, fd: RawFd, key: usize, interest: Interest) -> Result<(), Refusal> {
-        self.inner
-            .modify_with_mode(borrow(fd)?, event(key, interest), self.mode)?;
-        Ok(())
+    pub(crate) fn modify(
+        &mut self,
+        fd: RawFd,
+        key: usize,
+        interest: Interest,
+    ) -> Result<(), Refusal> {
+        match &self.system {
+            Some(system) => system.modify(fd, key, interest),
+            None => self.table.modify(fd, key, interest),
+        }
     }
 
     /// Takes `fd` out.
-    pub(crate) fn delete(&self, fd: RawFd) -> Result<(), Refusal> {
-        self.inner.delete(borrow(fd)?)?;
-        Ok(())
+    pub(crate) fn delete(&mut self, fd: RawFd) -> Result<(), Refusal> {
+        match &self.system {
+            Some(system) => system.delete(fd),
+            None => self.table.delete(fd),
+        }
     }
 
     /// Takes a socket's urgent byte, if there is one, and says whether there was.
@@ -152,23 +165,75 @@ impl Poller {
     ///
     /// # Errors
     /// Those of `epoll_wait(2)` or poll(2) other than EINTR.
-    pub(crate) fn wait(
-        &mut self,
-        deadline: Option<Instant>,
-    ) -> io::Result<impl Iterator<Item = Report>> {
+    pub(crate) fn wait(&mut self, deadline: Option<Instant>) -> io::Result<Vec<Report>> {
+        match &mut self.system {
+            Some(system) => system.wait(deadline),
+            None => self.table.wait(deadline),
+        }
+    }
+}
+
+/// The system's poller.
+#[derive(Debug)]
+struct System {
+    inner: polling::Poller,
+    events: Events,
+    mode: PollMode,
+}
+
+impl System {
+    fn new() -> io::Result<Self> {
+        let inner = polling::Poller::new()?;
+        let mode = if inner.supports_level() {
+            PollMode::Level
+        } else {
+            PollMode::Oneshot
+        };
+        Ok(Self {
+            inner,
+            events: Events::new(),
+            mode,
+        })
+    }
+
+    fn add(&self, fd: RawFd, key: usize, interest: Interest) -> Result<(), Refusal> {
+        // SAFETY: polling wants a descriptor to stay open until it is deleted, because its backends keep the number.
+        // Here the number may be closed first, by a host that only lent it, and every backend stands that: epoll and
+        // kqueue hold the file, not the number, and drop it when the file goes; poll(2) says POLLNVAL, which `wait`
+        // reports. No memory is reached through the number in any of them.
+        unsafe {
+            self.inner
+                .add_with_mode(fd, event(key, interest), self.mode)
+        }?;
+        Ok(())
+    }
+
+    fn modify(&self, fd: RawFd, key: usize, interest: Interest) -> Result<(), Refusal> {
+        self.inner
+            .modify_with_mode(borrow(fd)?, event(key, interest), self.mode)?;
+        Ok(())
+    }
+
+    fn delete(&self, fd: RawFd) -> Result<(), Refusal> {
+        self.inner.delete(borrow(fd)?)?;
+        Ok(())
+    }
+
+    fn wait(&mut self, deadline: Option<Instant>) -> io::Result<Vec<Report>> {
         self.events.clear();
         match deadline {
             Some(deadline) => self.inner.wait_deadline(&mut self.events, deadline)?,
             None => self.inner.wait(&mut self.events, None)?,
         };
-        Ok(self.events.iter().map(|event| Report {
+        let report = |event: Event| Report {
             key: event.key,
             ready: Interest {
                 read: event.readable,
                 write: event.writable,
             },
             urgent: event.is_priority(),
-        }))
+        };
+        Ok(self.events.iter().map(report).collect())
     }
 }
 
@@ -176,7 +241,8 @@ fn event(key: usize, interest: Interest) -> Event {
     Event::new(key, interest.read, interest.write)
 }
 
-fn borrow<'number>(fd: RawFd) -> Result<BorrowedFd<'number>, Refusal> {
+/// The file that a number leads to at this moment.
+pub(super) fn borrow<'number>(fd: RawFd) -> Result<BorrowedFd<'number>, Refusal> {
     if fd < 0 {
         return Err(Refusal::NotOpen);
     }
