@@ -900,7 +900,7 @@ int amrelay_link_new(struct amrelay_loop *loop,
  * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_ARGUMENT` if `len` exceeds `PTRDIFF_MAX`; `AMRELAY_E_LIMIT` if `len` is
  * more than 4 MiB (a receiver would refuse it), or the queue is full: more than 1 MiB would wait behind its first frame,
  * where each counts 72 bytes more than its payload; `AMRELAY_E_STATE` on a raw link; -errno if the connection has
- * failed; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`. A full queue means a peer that does not read:
+ * failed; -ENOMEM if there is no memory for the frame (it is not queued, the link stays as it is); `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`. A full queue means a peer that does not read:
  * this frame is not queued, the link stays as it is, and the caller may close or free it.
  *
  * Threads: the loop's thread, in callbacks too.

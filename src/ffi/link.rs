@@ -167,7 +167,7 @@ pub unsafe extern "C" fn amrelay_link_new(
 /// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_ARGUMENT` if `len` exceeds `PTRDIFF_MAX`; `AMRELAY_E_LIMIT` if `len` is
 /// more than 4 MiB (a receiver would refuse it), or the queue is full: more than 1 MiB would wait behind its first frame,
 /// where each counts 72 bytes more than its payload; `AMRELAY_E_STATE` on a raw link; -errno if the connection has
-/// failed; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`. A full queue means a peer that does not read:
+/// failed; -ENOMEM if there is no memory for the frame (it is not queued, the link stays as it is); `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`. A full queue means a peer that does not read:
 /// this frame is not queued, the link stays as it is, and the caller may close or free it.
 ///
 /// Threads: the loop's thread, in callbacks too.
@@ -294,13 +294,18 @@ impl amrelay_link_options {
             };
             check_code(code)?;
             // SAFETY: the host's function stored where its `out_len` bytes are.
-            let copied =
-                unsafe { layout::bytes(out, out_len) }.map(|bytes| sealed.extend_from_slice(bytes));
+            let copied = unsafe { layout::bytes(out, out_len) }
+                .map_err(|_| libc::EIO)
+                .and_then(|bytes| {
+                    sealed.try_reserve(bytes.len()).map_err(|_| libc::ENOMEM)?;
+                    sealed.extend_from_slice(bytes);
+                    Ok(())
+                });
             if let Some(seal_free) = seal_free {
                 // SAFETY: what `seal` stored, once.
                 unsafe { seal_free(arg, out) };
             }
-            copied.map_err(|_| io::Error::from_raw_os_error(libc::EIO))
+            copied.map_err(io::Error::from_raw_os_error)
         }))
     }
 }

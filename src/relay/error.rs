@@ -1,5 +1,6 @@
 //! Why the relay refused a call.
 
+use std::collections::TryReserveError;
 use std::fmt;
 use std::io;
 
@@ -41,4 +42,10 @@ impl From<io::Error> for Error {
 /// The code a callback gets for a failure: a negative errno, `-EIO` where the cause is not the system's.
 pub(super) fn code_of(error: &io::Error) -> i32 {
     -error.raw_os_error().unwrap_or(libc::EIO)
+}
+
+/// Memory was short: ends what it was wanted for, never the process. For buffers, that is; an allocator that has no room
+/// for a few bytes ends the process all the same.
+pub(super) fn out_of_memory(_: TryReserveError) -> io::Error {
+    io::Error::from_raw_os_error(libc::ENOMEM)
 }

@@ -128,7 +128,7 @@ impl Link {
     /// # Errors
     /// [`Error::Limit`]: more than [`MAX_FRAME`] bytes, or more than 1 MiB would be queued behind the first frame, where
     /// each counts 72 bytes more than its payload. [`Error::State`] on a raw link. [`Error::System`] when the connection
-    /// has failed.
+    /// has failed, or there is no memory for the frame (ENOMEM).
     pub fn send(&self, handle: u32, payload: &[u8]) -> Result<()> {
         if !self.core.is_framed() {
             return Err(Error::State("a raw link has no frames"));

@@ -4,7 +4,8 @@
 //! local descriptor that bytes from the network are written to. Nothing here blocks, and what is held in memory is
 //! bounded: a link that is full stops reading its sources, and a sink past its high-water mark asks for a pause.
 //!
-//! `frame`, `frame_size`, `schedule` (how streams share a connection) and `outgoing` (what is sent next) are pure;
+//! `frame`, `frame_size`, `schedule` (how streams share a connection), `outgoing` (what is sent next) and `queue` (what
+//! waits in a sink) are pure;
 //! `link` holds a connection's state, `pump` and `writer` move its bytes, `closing` ends it, in good time by `deadline`;
 //! `source` and `stream` are the reading side.
 //!
@@ -22,6 +23,7 @@ mod frame_size;
 mod link;
 mod outgoing;
 mod pump;
+mod queue;
 pub mod schedule;
 mod sink;
 mod source;

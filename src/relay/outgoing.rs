@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 
-use super::error::{Error, Result};
+use super::error::{Error, Result, out_of_memory};
 use super::frame::{HEADER_BYTES, MAX_FRAME, header};
 use super::schedule::{Key, Schedule};
 
@@ -154,7 +154,8 @@ impl Outgoing {
                 return Err(Error::Limit("too many control frames wait to be sent"));
             }
         }
-        let mut bytes = Vec::with_capacity(length);
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(length).map_err(out_of_memory)?;
         bytes.extend_from_slice(&header(handle, payload.len()));
         bytes.extend_from_slice(payload);
         self.control_bytes += length;

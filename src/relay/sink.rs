@@ -3,17 +3,15 @@
 //! Takes the place of the blocking `full_write` in Amanda's `process_writenetfd` (amandad-src/amandad.c).
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::rc::{Rc, Weak};
 
-use bytes::{Buf, BytesMut};
-
 use super::callback::{CodeCallback, Notification};
-use super::error::{Error, Result, code_of};
+use super::error::{Error, Result, code_of, out_of_memory};
 use super::frame::MAX_FRAME;
+use super::queue::Queue;
 use crate::event::{EventId, EventKind, EventLoop};
 use crate::stats::{Meter, Stats, Wait};
 use crate::sys::Descriptor;
@@ -24,8 +22,6 @@ use crate::sys::socket::{self, Nature};
 pub const HIGH_WATER: usize = 256 * 1024;
 /// The low-water mark unless the host names another, in bytes.
 pub const LOW_WATER: usize = 64 * 1024;
-/// Small pushes are gathered into pieces of this size.
-const PIECE: usize = 64 * 1024;
 
 /// What [`Sink::new`] needs to know.
 pub struct SinkOptions {
@@ -40,7 +36,7 @@ pub struct SinkOptions {
     /// Called when a pause that [`Sink::push`] asked for is over.
     pub on_resume: Option<Notification>,
     /// Called once: with 0 after [`Sink::finish`] when all is written, with a negative errno when writing failed
-    /// (`-EPIPE`: the reader has gone).
+    /// (`-EPIPE`: the reader has gone) or memory was short (`-ENOMEM`).
     pub on_end: Option<CodeCallback>,
 }
 
@@ -83,7 +79,7 @@ impl Sink {
             queued: Cell::new(0),
             state: RefCell::new(State {
                 descriptor: Some(options.descriptor),
-                queue: VecDeque::new(),
+                queue: Queue::default(),
                 paused: false,
                 finishing: false,
                 failed: None,
@@ -104,7 +100,8 @@ impl Sink {
     ///
     /// # Errors
     /// [`Error::Limit`] when more than the high-water mark and [`MAX_FRAME`] together would be queued; none of `bytes`
-    /// is then. [`Error::State`] after [`Sink::finish`]. [`Error::System`] when writing has failed, now or before.
+    /// is then. [`Error::State`] after [`Sink::finish`]. [`Error::System`] when writing has failed, now or before, or
+    /// there is no memory for the rest (ENOMEM): the sink ends.
     pub fn push(&self, bytes: &[u8]) -> Result<bool> {
         self.core.check_writable()?;
         let queued = self.core.queued.get();
@@ -188,7 +185,7 @@ struct Core {
 struct State {
     /// None once the sink has ended.
     descriptor: Option<Descriptor>,
-    queue: VecDeque<BytesMut>,
+    queue: Queue,
     paused: bool,
     finishing: bool,
     failed: Option<i32>,
@@ -209,30 +206,6 @@ impl State {
         match socket::send(descriptor.as_fd(), nature, bytes, false) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
             result => result,
-        }
-    }
-
-    fn append(&mut self, mut bytes: &[u8]) {
-        if let Some(last) = self.queue.back_mut() {
-            let room = last.capacity().min(PIECE).saturating_sub(last.len());
-            let (fits, rest) = bytes.split_at(room.min(bytes.len()));
-            last.extend_from_slice(fits);
-            bytes = rest;
-        }
-        for piece in bytes.chunks(PIECE) {
-            let mut copy = BytesMut::with_capacity(PIECE);
-            copy.extend_from_slice(piece);
-            self.queue.push_back(copy);
-        }
-    }
-
-    /// Takes `count` bytes off the front.
-    fn consume(&mut self, count: usize) {
-        if let Some(piece) = self.queue.front_mut() {
-            piece.advance(count);
-            if piece.is_empty() {
-                self.queue.pop_front();
-            }
         }
     }
 }
@@ -271,7 +244,10 @@ impl Core {
             return self.fail(error);
         }
         let mut state = self.state.borrow_mut();
-        state.append(bytes);
+        if let Err(error) = state.queue.append(bytes) {
+            drop(state);
+            return self.fail(out_of_memory(error));
+        }
         self.queued.set(self.queued.get() + bytes.len());
         state.paused |= self.queued.get() > self.high_water;
         self.meter.borrow_mut().wait_for(Wait::Output);
@@ -311,7 +287,7 @@ impl Core {
         while let Some(piece) = state.queue.front() {
             let wanted = piece.len();
             let count = state.write(self.nature, piece)?;
-            state.consume(count);
+            state.queue.consume(count);
             self.queued.set(self.queued.get() - count);
             self.meter.borrow_mut().passed(count as u64);
             if count < wanted {
@@ -340,7 +316,7 @@ impl Core {
         self.queued.set(0);
         let mut state = self.state.borrow_mut();
         let descriptor = state.descriptor.take();
-        state.queue.clear();
+        state.queue = Queue::default();
         drop(state);
         drop(descriptor);
         drop(self.on_resume.take());

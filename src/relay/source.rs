@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::error::code_of;
+use super::error::{code_of, out_of_memory};
 use super::frame_size::{FrameSize, SMALLEST};
 use crate::sys::{Descriptor, pipe, socket};
 
@@ -86,7 +86,9 @@ impl Source {
             }
         }
         let length = self.copied(size);
-        prepare(buffer, room, length);
+        if let Err(error) = prepare(buffer, room, length) {
+            return Loaded::Failed(code_of(&error));
+        }
         match socket::read_behind(self.fd(), buffer) {
             Ok(0) => Loaded::End,
             Ok(count) => Loaded::Copied {
@@ -113,11 +115,14 @@ impl Source {
     /// Reads the rest of a frame, which was left in the pipe to be spliced, behind what `buffer` holds.
     ///
     /// Fails with `EIO` if the bytes have gone: somebody else has read from the pipe, and the frame can no more be
-    /// completed.
+    /// completed. Fails with `ENOMEM` if there is no room for them.
     pub(super) fn rescue(&self, buffer: &mut Vec<u8>, length: usize) -> io::Result<()> {
         let end = buffer.len() + length;
+        buffer.try_reserve_exact(length).map_err(out_of_memory)?;
         while buffer.len() < end {
-            let mut rest = Vec::with_capacity(end - buffer.len());
+            let mut rest = Vec::new();
+            rest.try_reserve_exact(SMALLEST.min(end - buffer.len()))
+                .map_err(out_of_memory)?;
             match socket::read_behind(self.fd(), &mut rest) {
                 Ok(count) if count > 0 => buffer.extend_from_slice(&rest),
                 _ => return Err(io::Error::from_raw_os_error(libc::EIO)),
@@ -128,10 +133,14 @@ impl Source {
 }
 
 /// Leaves `buffer` with `room` bytes and a capacity for exactly `length` more.
-fn prepare(buffer: &mut Vec<u8>, room: usize, length: usize) {
+fn prepare(buffer: &mut Vec<u8>, room: usize, length: usize) -> io::Result<()> {
     if buffer.capacity() != room + length {
-        *buffer = Vec::with_capacity(room + length);
+        *buffer = Vec::new();
+        buffer
+            .try_reserve_exact(room + length)
+            .map_err(out_of_memory)?;
     }
     buffer.clear();
     buffer.resize(room, 0);
+    Ok(())
 }
