@@ -105,6 +105,36 @@ static void timers_repeat_until_released(void)
     amrelay_loop_free(probe.loop);
 }
 
+/* The second is far off, the third beyond all clocks. */
+static void timers_count_milliseconds(void)
+{
+    struct probe probe = {new_loop(), 0, 0, -1}, later = {probe.loop, 0, 0, -1}, never = {probe.loop, 0, 0, -1};
+    watch(&never, AMRELAY_EVENT_TIME, INT64_MAX, count);
+    watch(&later, AMRELAY_EVENT_TIME, 60 * 60 * 1000, count);
+    watch(&probe, AMRELAY_EVENT_TIME, 2, count);
+    while (probe.fired < 100)
+        CHECK_CODE(amrelay_event_wait(probe.loop, probe.event), 0);
+    CHECK(later.fired == 0 && never.fired == 0);
+    amrelay_loop_free(probe.loop);
+}
+
+/* Without a byte being written. */
+static void a_read_event_on_a_writing_end_tells_that_its_reader_has_gone(void)
+{
+    int ends[2];
+    struct probe probe = {new_loop(), 0, 0, -1};
+    CHECK(pipe(ends) == 0);
+    watch(&probe, AMRELAY_EVENT_READ, ends[1], count_and_release);
+    CHECK(write(ends[1], "x", 1) == 1);
+    CHECK_CODE(amrelay_loop_turns(probe.loop, 1), 0);
+    CHECK(probe.fired == 0);
+    close(ends[0]);
+    CHECK_CODE(amrelay_loop_turns(probe.loop, 0), 0);
+    CHECK(probe.fired == 1);
+    close(ends[1]);
+    amrelay_loop_free(probe.loop);
+}
+
 static void watch_the_same_id_again(void *arg)
 {
     struct probe *probe = arg;
@@ -344,6 +374,8 @@ int main(void)
         CASE(write_events_fire_when_there_is_room),
         CASE(regular_files_are_always_ready),
         CASE(timers_repeat_until_released),
+        CASE(timers_count_milliseconds),
+        CASE(a_read_event_on_a_writing_end_tells_that_its_reader_has_gone),
         CASE(wakeup_fires_at_once_and_tells_how_many),
         CASE(wait_returns_when_the_event_has_fired_or_is_released),
         CASE(callbacks_may_turn_the_loop),

@@ -383,7 +383,8 @@ static void a_link_closed_after_its_loop_is_gone_at_once_and_tells_nothing(void)
     for (i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         struct setting setting;
         struct writer writer = {0};
-        amrelay_link_options options = set_up_writer(&setting, &writer, kinds[i], answer_only);
+        amrelay_link_options options =
+            set_up_writer(&setting, &writer, kinds[i], kinds[i] == AMRELAY_LINK_CALLBACK ? answer_only : NULL);
         CHECK_CODE(amrelay_link_new(setting.loop, &options, &setting.link), 0);
         CHECK_CODE(amrelay_link_send(setting.link, 7, "lost", 4), 0);
         amrelay_loop_free(setting.loop);
@@ -420,6 +421,37 @@ static void wrong_options_are_refused(void)
     close_end(&setting.ends[0]);
     CHECK_CODE(amrelay_link_new(setting.loop, &options, &setting.link), -EBADF);
     CHECK(setting.link == NULL && setting.told.ends == 0);
+    tear_down(&setting);
+}
+
+/* What a link would never call, or could never write to. */
+static void options_that_do_not_fit_together_are_refused(void)
+{
+    const uint32_t kinds[] = {AMRELAY_LINK_RAW, AMRELAY_LINK_FRAMED};
+    struct setting setting;
+    amrelay_link_options options;
+    int ends[2];
+    size_t i;
+    set_up(&setting);
+    CHECK(pipe(ends) == 0);
+    for (i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        options = link_options(kinds[i], setting.ends[0], &setting.told);
+        options.write = answer_only;
+        CHECK_CODE(amrelay_link_new(setting.loop, &options, &setting.link), AMRELAY_E_ARGUMENT);
+        options = link_options(kinds[i], setting.ends[0], &setting.told);
+        options.seal = seal;
+        CHECK_CODE(amrelay_link_new(setting.loop, &options, &setting.link), AMRELAY_E_ARGUMENT);
+        options = link_options(kinds[i], ends[0], &setting.told);
+        CHECK_CODE(amrelay_link_new(setting.loop, &options, &setting.link), AMRELAY_E_ARGUMENT);
+        CHECK(fcntl(ends[0], F_GETFL) == O_RDONLY);
+    }
+    options = link_options(AMRELAY_LINK_CALLBACK, setting.ends[0], &setting.told);
+    options.write = answer_only;
+    options.seal_free = seal_free;
+    CHECK_CODE(amrelay_link_new(setting.loop, &options, &setting.link), AMRELAY_E_ARGUMENT);
+    CHECK(setting.link == NULL && setting.told.ends == 0);
+    close(ends[0]);
+    close(ends[1]);
     tear_down(&setting);
 }
 
@@ -481,6 +513,7 @@ int main(void)
         CASE(a_loop_that_is_freed_takes_a_closing_link_along),
         CASE(a_link_closed_after_its_loop_is_gone_at_once_and_tells_nothing),
         CASE(wrong_options_are_refused),
+        CASE(options_that_do_not_fit_together_are_refused),
         CASE(null_is_refused),
         CASE(another_thread_is_refused_and_changes_nothing),
     };

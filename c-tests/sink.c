@@ -169,6 +169,19 @@ static void a_reader_that_has_gone_is_told_once_and_raises_no_signal(void)
     tear_down(&setting);
 }
 
+static void a_paused_sink_that_fails_tells_its_end_alone(void)
+{
+    struct setting setting;
+    static char block[LARGEST_PAYLOAD];
+    set_up(&setting, 0);
+    start(&setting);
+    CHECK_CODE(amrelay_sink_push(setting.sink, block, LARGEST_PAYLOAD), 1);
+    close_end(&setting.ends[0]);
+    CHECK_CODE(amrelay_loop_turns(setting.loop, 0), 0);
+    CHECK(setting.told.ends == 1 && setting.told.code == -EPIPE && setting.told.resumed == 0);
+    tear_down(&setting);
+}
+
 static void free_sink_and_loop(void *arg, int code)
 {
     struct setting *setting = arg;
@@ -202,6 +215,8 @@ static void wrong_options_are_refused(void)
     setting.options.size = 1;
     CHECK_CODE(amrelay_sink_new(setting.loop, &setting.options, &setting.sink), AMRELAY_E_SIZE);
     setting.options = sink_options(setting.ends[1], 2, &setting.told);
+    CHECK_CODE(amrelay_sink_new(setting.loop, &setting.options, &setting.sink), AMRELAY_E_ARGUMENT);
+    setting.options = sink_options(setting.ends[0], 0, &setting.told); /* the reading end */
     CHECK_CODE(amrelay_sink_new(setting.loop, &setting.options, &setting.sink), AMRELAY_E_ARGUMENT);
     setting.options = sink_options(-1, 0, &setting.told);
     CHECK_CODE(amrelay_sink_new(setting.loop, &setting.options, &setting.sink), AMRELAY_E_ARGUMENT);
@@ -267,6 +282,7 @@ int main(void)
         CASE(a_freed_sink_closes_what_it_took_and_tells_nothing),
         CASE(a_descriptor_is_not_taken_by_a_failure),
         CASE(a_full_sink_asks_for_a_pause_and_ends_it),
+        CASE(a_paused_sink_that_fails_tells_its_end_alone),
         CASE(a_reader_that_has_gone_is_told_once_and_raises_no_signal),
         CASE(the_end_may_free_the_sink),
         CASE(wrong_options_are_refused),

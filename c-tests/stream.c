@@ -288,6 +288,55 @@ static void wrong_options_are_refused(void)
     tear_down(&setting);
 }
 
+static void a_handle_is_one_stream_s_until_that_has_ended(void)
+{
+    const uint32_t kinds[] = {AMRELAY_LINK_FRAMED, AMRELAY_LINK_RAW};
+    size_t i;
+    for (i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        struct setting setting;
+        amrelay_stream_options options;
+        amrelay_stream *second = NULL;
+        int source[2];
+        set_up(&setting, kinds[i]);
+        CHECK(pipe(source) == 0);
+        options = stream_options(&setting, 1);
+        start(&setting, &options);
+        options.fd = source[0];
+        CHECK_CODE(amrelay_stream_start(setting.link, &options, &second), AMRELAY_E_STATE);
+        CHECK_CODE(amrelay_link_send(setting.link, 1, "mixed", 5), AMRELAY_E_STATE);
+        CHECK_CODE(amrelay_link_send(setting.link, 1, NULL, 0), AMRELAY_E_STATE);
+        close(setting.source[1]);
+        CHECK_CODE(amrelay_loop_turns(setting.loop, 0), 0);
+        CHECK(setting.told.ends == 1 && setting.told.code == 0);
+        CHECK_CODE(amrelay_stream_start(setting.link, &options, &second), 0);
+        amrelay_stream_free(second);
+        CHECK_CODE(amrelay_stream_start(setting.link, &options, &second), 0);
+        amrelay_stream_free(second);
+        close(source[0]);
+        close(source[1]);
+        tear_down(&setting);
+    }
+}
+
+static void a_stream_that_could_never_end_is_refused(void)
+{
+    struct setting setting;
+    amrelay_stream_options options;
+    amrelay_link *link;
+    set_up(&setting, AMRELAY_LINK_FRAMED);
+    options = stream_options(&setting, 1);
+    options.fd = setting.source[1]; /* the writing end */
+    CHECK_CODE(amrelay_stream_start(setting.link, &options, &setting.stream), AMRELAY_E_ARGUMENT);
+    CHECK(fcntl(setting.source[1], F_GETFL) == O_WRONLY);
+    link = new_link(setting.loop, AMRELAY_LINK_RAW, setting.source[1], &setting.link_told);
+    options = stream_options(&setting, 1); /* the pipe that its link writes to */
+    CHECK_CODE(amrelay_stream_start(link, &options, &setting.stream), AMRELAY_E_ARGUMENT);
+    CHECK(setting.stream == NULL && setting.told.ends == 0);
+    amrelay_link_free(link);
+    close(setting.source[1]);
+    tear_down(&setting);
+}
+
 static void null_is_refused(void)
 {
     struct setting setting;
@@ -352,6 +401,8 @@ int main(void)
         CASE(a_freed_stream_reads_nothing_and_tells_nothing),
         CASE(callbacks_may_free_everything),
         CASE(wrong_options_are_refused),
+        CASE(a_handle_is_one_stream_s_until_that_has_ended),
+        CASE(a_stream_that_could_never_end_is_refused),
         CASE(null_is_refused),
         CASE(another_thread_is_refused_and_changes_nothing),
     };

@@ -129,7 +129,7 @@
 
 /**
  * Kind of an event: its id is a descriptor; it fires when there is something to read, end of file, hang-up or an
- * error.
+ * error. On the writing end of a pipe it fires when the reader has gone.
  */
 #define AMRELAY_EVENT_READ 0
 
@@ -139,7 +139,8 @@
 #define AMRELAY_EVENT_WRITE 1
 
 /**
- * Kind of an event: its id is a number of seconds; it fires when they have passed, and again and again.
+ * Kind of an event: its id is a number of milliseconds; it fires when they have passed, and again and again. With 0 it
+ * fires in each turn.
  */
 #define AMRELAY_EVENT_TIME 2
 
@@ -185,8 +186,9 @@
 #define AMRELAY_WANT_READ -7102
 
 /**
- * Flag of a stream: it carries data by the gigabyte. Its pipe is enlarged, its frames are large, its bytes are spliced
- * where the system allows it, and small streams go first.
+ * Flag of a stream: it carries data by the gigabyte. Its frames are large, and small streams go first. Unless the stream
+ * has a `tap`, or the link is a callback link, its pipe is enlarged, and its bytes are spliced where the system allows
+ * it.
  */
 #define AMRELAY_STREAM_BULK 1
 
@@ -273,6 +275,10 @@ typedef struct amrelay_index amrelay_index;
  * Everything that is written to the connection has to go through its link: nothing may come between the bytes of a
  * frame. A link never blocks, and while the connection is full it reads nothing from its streams.
  *
+ * A link does not look at its connection while it has nothing to write: that the peer has gone it learns from the next
+ * write, and then says so with `on_error`. A host that wants to know before reads the connection, or, where that is the
+ * writing end of a pipe, makes an `AMRELAY_EVENT_READ` event on it, which fires when the reader has gone.
+ *
  * A link need not go on while one of its functions, or of its streams', is running: one that turns the loop may wait
  * in vain for its own link.
  */
@@ -341,7 +347,7 @@ typedef struct amrelay_link_options {
      */
     uint32_t kind;
     /**
-     * The connection, lent: a socket or the writing end of a pipe. It is made non-blocking and left so, and a
+     * The connection, lent: a socket or the writing end of a pipe. One that is open for reading alone is refused. It is made non-blocking and left so, and a
      * TCP socket is kept from taking much more than it can send (`TCP_NOTSENT_LOWAT`). On a callback link it is not
      * touched, only waited for.
      */
@@ -357,21 +363,21 @@ typedef struct amrelay_link_options {
      */
     void (*on_closed)(void *arg);
     /**
-     * Callback links only: writes bytes of one frame, header included. Returns how many it took (1 to `len`),
+     * Callback links only, and refused on others: writes bytes of one frame, header included. Returns how many it took (1 to `len`),
      * `AMRELAY_WANT_WRITE`, `AMRELAY_WANT_READ`, or -errno, which ends the link. After a refusal it is called again
      * with the same bytes at the same address. It must neither block, or everything in the loop stands still (so the
      * descriptor is to be non-blocking already), nor raise SIGPIPE.
      */
     int64_t (*write)(void *arg, const void *buf, size_t len);
     /**
-     * Callback links only: turns the payload of a frame into what is sent instead, at most 4 MiB, and stores where
-     * that is; called in the order of sending. Returns 0, or -errno, which ends the link. NULL: payloads are sent as
+     * Callback links only, and refused on others: turns the payload of a frame into what is sent instead, at most 4 MiB
+     * (more ends the link with -EMSGSIZE: what it adds has to fit beside `frame_size`), and stores where that is; called in the order of sending. Returns 0, or -errno, which ends the link. NULL: payloads are sent as
      * they are.
      */
     int (*seal)(void *arg, const void *in, size_t in_len, void **out, size_t *out_len);
     /**
      * Called with what `seal` stored, once it has been copied, even if that `seal` has freed the link. NULL: it is the
-     * host's to free later.
+     * host's to free later. Refused without `seal`.
      */
     void (*seal_free)(void *arg, void *out);
     /**
@@ -406,11 +412,13 @@ typedef struct amrelay_stream_options {
      */
     size_t size;
     /**
-     * Where the bytes come from, lent: mostly the reading end of a pipe. It is made non-blocking and left so.
+     * Where the bytes come from, lent: mostly the reading end of a pipe. One that is open for writing alone is refused,
+     * and the end of the very pipe that the link writes to. It is made non-blocking and left so.
      */
     int fd;
     /**
-     * The number of the stream in its frames; of no meaning on a raw link.
+     * The number of the stream in its frames; of no meaning on a raw link. No other stream of the link may have it. It is
+     * free again once `on_end` is called, or the stream has been freed.
      */
     uint32_t handle;
     /**
@@ -424,8 +432,8 @@ typedef struct amrelay_stream_options {
     void (*tap)(void *arg, const void *buf, size_t len);
     /**
      * Called once, when nothing more is read: with 0 after the connection has taken all bytes and, except on a raw
-     * link, the frame that ends the stream; with -errno when the connection has failed or `fd` could not be read; with
-     * -ECANCELED when the link was closed. The caller may close `fd` then. NULL: nobody is told.
+     * link, the frame that ends the stream; with -errno when the connection has failed, `fd` could not be read, or memory
+     * was short (-ENOMEM); with -ECANCELED when the link was closed. The caller may close `fd` then. NULL: nobody is told.
      */
     void (*on_end)(void *arg, int code);
     /**
@@ -477,7 +485,7 @@ typedef struct amrelay_sink_options {
      */
     size_t size;
     /**
-     * Where the bytes go, lent unless a flag says otherwise. It is made non-blocking and left so.
+     * Where the bytes go, lent unless a flag says otherwise. One that is open for reading alone is refused. It is made non-blocking and left so.
      */
     int fd;
     /**
@@ -493,12 +501,14 @@ typedef struct amrelay_sink_options {
      */
     size_t low_water;
     /**
-     * Called when a pause that `amrelay_sink_push` asked for is over. NULL: nobody is told.
+     * Called when a pause that `amrelay_sink_push` asked for is over, after `amrelay_sink_finish` too. A sink that ends while
+     * it is paused, by a failure or because the rest is written at once, does not call it: `on_end` alone comes. NULL:
+     * nobody is told.
      */
     void (*on_resume)(void *arg);
     /**
      * Called once, when nothing more is written: with 0 after `amrelay_sink_finish` when all is written, with -errno
-     * when writing has failed (-EPIPE: the reader has gone). The caller may close a lent `fd` then. NULL: nobody is
+     * when writing has failed (-EPIPE: the reader has gone) or memory was short (-ENOMEM). The caller may close a lent `fd` then. NULL: nobody is
      * told.
      */
     void (*on_end)(void *arg, int code);
@@ -747,7 +757,7 @@ void amrelay_loop_free(struct amrelay_loop *loop);
  * NULL: `loop` and `out` NULL are refused; `fn` NULL makes an event without a callback; `arg` may be NULL.
  *
  * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_ARGUMENT` if `kind` is not one of `AMRELAY_EVENT_`, a descriptor or a
- * number of seconds is negative, or a descriptor is more than `INT_MAX`; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`,
+ * number of milliseconds is negative, or a descriptor is more than `INT_MAX`; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`,
  * `AMRELAY_E_POISONED`.
  *
  * Threads: the loop's thread, in callbacks too.
@@ -810,7 +820,7 @@ int amrelay_event_wakeup(struct amrelay_loop *loop,
 
 /**
  * Turns the loop until an event has fired (an `AMRELAY_EVENT_WAIT` event: until it is released). It also returns when
- * the event is released, and when no event but those of `AMRELAY_EVENT_WAIT` is active.
+ * the event is released, and when nothing is left that keeps `amrelay_loop_turns` going.
  *
  * Ownership: nothing changes hands.
  *
@@ -825,7 +835,14 @@ int amrelay_event_wait(struct amrelay_loop *loop,
                        amrelay_event event);
 
 /**
- * Turns the loop until no event but those of `AMRELAY_EVENT_WAIT` is active.
+ * Turns the loop as long as there is something to wait for. That is:
+ *
+ * * an active event of any kind but `AMRELAY_EVENT_WAIT`, be its descriptor closed meanwhile;
+ * * a stream that has neither ended nor been freed, unless it is paused;
+ * * a link that has frames to write, and a closed link until `on_closed`;
+ * * a sink that has bytes to write or a function to call.
+ *
+ * An open link with nothing to write, a paused stream and an empty sink do not keep it going, nor does a tee.
  *
  * With `nonblock` other than 0: makes one turn at most, and does not wait for anything.
  *
@@ -878,8 +895,8 @@ int amrelay_loop_quit(struct amrelay_loop *loop);
  *
  * NULL: `loop`, `options` and `out` NULL are refused, `options->write` NULL only on a callback link.
  *
- * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if the kind is not one of `AMRELAY_LINK_`, or
- * `fd` is negative; `AMRELAY_E_LIMIT` if `frame_size` is too large; -EBADF if `fd` is not open; `AMRELAY_E_THREAD`,
+ * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if the kind is not one of `AMRELAY_LINK_`, `fd`
+ * is negative or not for writing, or a function is given that the kind has no use for; `AMRELAY_E_LIMIT` if `frame_size` is too large; -EBADF if `fd` is not open; `AMRELAY_E_THREAD`,
  * `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
  *
  * Threads: the loop's thread, in callbacks too.
@@ -899,8 +916,8 @@ int amrelay_link_new(struct amrelay_loop *loop,
  *
  * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_ARGUMENT` if `len` exceeds `PTRDIFF_MAX`; `AMRELAY_E_LIMIT` if `len` is
  * more than 4 MiB (a receiver would refuse it), or the queue is full: more than 1 MiB would wait behind its first frame,
- * where each counts 72 bytes more than its payload; `AMRELAY_E_STATE` on a raw link; -errno if the connection has
- * failed; -ENOMEM if there is no memory for the frame (it is not queued, the link stays as it is); `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`. A full queue means a peer that does not read:
+ * where each counts 72 bytes more than its payload; `AMRELAY_E_STATE` on a raw link, and while a stream of the link
+ * has that handle, whose bytes would be mixed; -errno if the connection has failed; -ENOMEM if there is no memory for the frame (it is not queued, the link stays as it is); `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`. A full queue means a peer that does not read:
  * this frame is not queued, the link stays as it is, and the caller may close or free it.
  *
  * Threads: the loop's thread, in callbacks too.
@@ -951,8 +968,9 @@ void amrelay_link_free(struct amrelay_link *link);
  *
  * NULL: `link`, `options` and `out` NULL are refused.
  *
- * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if `fd` is negative or a flag unknown; -EBADF
- * if `fd` is not open; `AMRELAY_E_STATE` if a raw link has its stream already; -errno if the connection has failed;
+ * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if `fd` is negative, is not for reading or
+ * is the other end of the link's pipe, or a flag is unknown; -EBADF if `fd` is not open; `AMRELAY_E_STATE` if a raw link
+ * has its stream already, or another stream of the link has the handle; -errno if the connection has failed;
  * `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
  *
  * Threads: the loop's thread, in callbacks too.
@@ -1028,8 +1046,8 @@ void amrelay_stream_free(struct amrelay_stream *stream);
  *
  * NULL: `loop`, `options` and `out` NULL are refused.
  *
- * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if `fd` is negative, a flag unknown, or
- * `low_water` above `high_water`; -EBADF if `fd` is not open; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`,
+ * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if `fd` is negative or not for writing, a flag
+ * unknown, or `low_water` above `high_water`; -EBADF if `fd` is not open; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`,
  * `AMRELAY_E_POISONED`.
  *
  * Threads: the loop's thread, in callbacks too.
@@ -1048,7 +1066,7 @@ int amrelay_sink_new(struct amrelay_loop *loop,
  * Returns: 0; 1 if more than `high_water` is queued: push nothing more before `on_resume`; `AMRELAY_E_NULL`;
  * `AMRELAY_E_ARGUMENT` if `len` exceeds `PTRDIFF_MAX`; `AMRELAY_E_LIMIT` if more than `high_water` and 4 MiB together
  * would be queued (nothing is then); `AMRELAY_E_STATE` after `amrelay_sink_finish`; -errno if writing has failed, now
- * or before (-EPIPE: the reader has gone; `on_end` follows from the loop); `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`,
+ * or before (-EPIPE: the reader has gone; -ENOMEM: no memory for the rest; `on_end` follows from the loop); `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`,
  * `AMRELAY_E_POISONED`.
  *
  * Threads: the loop's thread, in callbacks too.

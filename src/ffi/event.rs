@@ -13,11 +13,12 @@ use super::handle::{Handle, Marks, check_out, enter, publish, retire};
 use crate::event::{EventId, EventKind, EventLoop};
 
 /// Kind of an event: its id is a descriptor; it fires when there is something to read, end of file, hang-up or an
-/// error.
+/// error. On the writing end of a pipe it fires when the reader has gone.
 pub const AMRELAY_EVENT_READ: u32 = 0;
 /// Kind of an event: its id is a descriptor; it fires when there is room to write, on hang-up and on an error.
 pub const AMRELAY_EVENT_WRITE: u32 = 1;
-/// Kind of an event: its id is a number of seconds; it fires when they have passed, and again and again.
+/// Kind of an event: its id is a number of milliseconds; it fires when they have passed, and again and again. With 0 it
+/// fires in each turn.
 pub const AMRELAY_EVENT_TIME: u32 = 2;
 /// Kind of an event: its id is any number; it fires when `amrelay_event_wakeup` is called with it.
 pub const AMRELAY_EVENT_WAIT: u32 = 3;
@@ -106,7 +107,7 @@ pub unsafe extern "C" fn amrelay_loop_free(r#loop: *mut amrelay_loop) {
 /// NULL: `loop` and `out` NULL are refused; `fn` NULL makes an event without a callback; `arg` may be NULL.
 ///
 /// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_ARGUMENT` if `kind` is not one of `AMRELAY_EVENT_`, a descriptor or a
-/// number of seconds is negative, or a descriptor is more than `INT_MAX`; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`,
+/// number of milliseconds is negative, or a descriptor is more than `INT_MAX`; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`,
 /// `AMRELAY_E_POISONED`.
 ///
 /// Threads: the loop's thread, in callbacks too.
@@ -212,7 +213,7 @@ pub unsafe extern "C" fn amrelay_event_wakeup(r#loop: *mut amrelay_loop, id: i64
 }
 
 /// Turns the loop until an event has fired (an `AMRELAY_EVENT_WAIT` event: until it is released). It also returns when
-/// the event is released, and when no event but those of `AMRELAY_EVENT_WAIT` is active.
+/// the event is released, and when nothing is left that keeps `amrelay_loop_turns` going.
 ///
 /// Ownership: nothing changes hands.
 ///
@@ -237,7 +238,14 @@ pub unsafe extern "C" fn amrelay_event_wait(
     }
 }
 
-/// Turns the loop until no event but those of `AMRELAY_EVENT_WAIT` is active.
+/// Turns the loop as long as there is something to wait for. That is:
+///
+/// * an active event of any kind but `AMRELAY_EVENT_WAIT`, be its descriptor closed meanwhile;
+/// * a stream that has neither ended nor been freed, unless it is paused;
+/// * a link that has frames to write, and a closed link until `on_closed`;
+/// * a sink that has bytes to write or a function to call.
+///
+/// An open link with nothing to write, a paused stream and an empty sink do not keep it going, nor does a tee.
 ///
 /// With `nonblock` other than 0: makes one turn at most, and does not wait for anything.
 ///
@@ -322,9 +330,9 @@ fn event_kind(kind: u32, id: i64) -> Result<EventKind, Failure> {
         AMRELAY_EVENT_READ => Ok(EventKind::Read(descriptor()?)),
         AMRELAY_EVENT_WRITE => Ok(EventKind::Write(descriptor()?)),
         AMRELAY_EVENT_TIME => match u64::try_from(id) {
-            Ok(seconds) => Ok(EventKind::Timer(Duration::from_secs(seconds))),
+            Ok(milliseconds) => Ok(EventKind::Timer(Duration::from_millis(milliseconds))),
             Err(_) => Err(Failure::argument(format!(
-                "{id} is not a number of seconds"
+                "{id} is not a number of milliseconds"
             ))),
         },
         AMRELAY_EVENT_WAIT => Ok(EventKind::Wait(id)),
@@ -339,6 +347,19 @@ mod tests {
 
     use super::*;
     use crate::ffi::error::{AMRELAY_E_PANIC, AMRELAY_E_POISONED, amrelay_error};
+
+    #[test]
+    fn times_are_milliseconds() {
+        for (id, time) in [
+            (0, Duration::ZERO),
+            (1500, Duration::from_millis(1500)),
+            (i64::MAX, Duration::from_millis(i64::MAX.unsigned_abs())),
+        ] {
+            let kind = event_kind(AMRELAY_EVENT_TIME, id).expect("a time");
+            assert_eq!(kind, EventKind::Timer(time));
+        }
+        assert!(event_kind(AMRELAY_EVENT_TIME, -1).is_err());
+    }
 
     #[test]
     fn a_panic_inside_the_loop_becomes_a_code_and_poisons_the_loop() {

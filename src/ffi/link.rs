@@ -36,6 +36,10 @@ pub const AMRELAY_WANT_READ: i64 = -7102;
 /// Everything that is written to the connection has to go through its link: nothing may come between the bytes of a
 /// frame. A link never blocks, and while the connection is full it reads nothing from its streams.
 ///
+/// A link does not look at its connection while it has nothing to write: that the peer has gone it learns from the next
+/// write, and then says so with `on_error`. A host that wants to know before reads the connection, or, where that is the
+/// writing end of a pipe, makes an `AMRELAY_EVENT_READ` event on it, which fires when the reader has gone.
+///
 /// A link need not go on while one of its functions, or of its streams', is running: one that turns the loop may wait
 /// in vain for its own link.
 pub struct amrelay_link {
@@ -65,7 +69,7 @@ pub struct amrelay_link_options {
     pub size: size_t,
     /// One of `AMRELAY_LINK_`.
     pub kind: u32,
-    /// The connection, lent: a socket or the writing end of a pipe. It is made non-blocking and left so, and a
+    /// The connection, lent: a socket or the writing end of a pipe. One that is open for reading alone is refused. It is made non-blocking and left so, and a
     /// TCP socket is kept from taking much more than it can send (`TCP_NOTSENT_LOWAT`). On a callback link it is not
     /// touched, only waited for.
     pub fd: c_int,
@@ -75,14 +79,14 @@ pub struct amrelay_link_options {
     /// Called once after `amrelay_link_close`, maybe before that returns: nothing more will be written and no function
     /// of the link will be called any more. NULL: nobody is told.
     pub on_closed: Option<unsafe extern "C" fn(arg: *mut c_void)>,
-    /// Callback links only: writes bytes of one frame, header included. Returns how many it took (1 to `len`),
+    /// Callback links only, and refused on others: writes bytes of one frame, header included. Returns how many it took (1 to `len`),
     /// `AMRELAY_WANT_WRITE`, `AMRELAY_WANT_READ`, or -errno, which ends the link. After a refusal it is called again
     /// with the same bytes at the same address. It must neither block, or everything in the loop stands still (so the
     /// descriptor is to be non-blocking already), nor raise SIGPIPE.
     pub write:
         Option<unsafe extern "C" fn(arg: *mut c_void, buf: *const c_void, len: size_t) -> i64>,
-    /// Callback links only: turns the payload of a frame into what is sent instead, at most 4 MiB, and stores where
-    /// that is; called in the order of sending. Returns 0, or -errno, which ends the link. NULL: payloads are sent as
+    /// Callback links only, and refused on others: turns the payload of a frame into what is sent instead, at most 4 MiB
+    /// (more ends the link with -EMSGSIZE: what it adds has to fit beside `frame_size`), and stores where that is; called in the order of sending. Returns 0, or -errno, which ends the link. NULL: payloads are sent as
     /// they are.
     pub seal: Option<
         unsafe extern "C" fn(
@@ -94,7 +98,7 @@ pub struct amrelay_link_options {
         ) -> c_int,
     >,
     /// Called with what `seal` stored, once it has been copied, even if that `seal` has freed the link. NULL: it is the
-    /// host's to free later.
+    /// host's to free later. Refused without `seal`.
     pub seal_free: Option<unsafe extern "C" fn(arg: *mut c_void, out: *mut c_void)>,
     /// Given to each of the functions.
     pub arg: *mut c_void,
@@ -126,8 +130,8 @@ unsafe impl Layout for amrelay_link_options {
 ///
 /// NULL: `loop`, `options` and `out` NULL are refused, `options->write` NULL only on a callback link.
 ///
-/// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if the kind is not one of `AMRELAY_LINK_`, or
-/// `fd` is negative; `AMRELAY_E_LIMIT` if `frame_size` is too large; -EBADF if `fd` is not open; `AMRELAY_E_THREAD`,
+/// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if the kind is not one of `AMRELAY_LINK_`, `fd`
+/// is negative or not for writing, or a function is given that the kind has no use for; `AMRELAY_E_LIMIT` if `frame_size` is too large; -EBADF if `fd` is not open; `AMRELAY_E_THREAD`,
 /// `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
 ///
 /// Threads: the loop's thread, in callbacks too.
@@ -166,8 +170,8 @@ pub unsafe extern "C" fn amrelay_link_new(
 ///
 /// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_ARGUMENT` if `len` exceeds `PTRDIFF_MAX`; `AMRELAY_E_LIMIT` if `len` is
 /// more than 4 MiB (a receiver would refuse it), or the queue is full: more than 1 MiB would wait behind its first frame,
-/// where each counts 72 bytes more than its payload; `AMRELAY_E_STATE` on a raw link; -errno if the connection has
-/// failed; -ENOMEM if there is no memory for the frame (it is not queued, the link stays as it is); `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`. A full queue means a peer that does not read:
+/// where each counts 72 bytes more than its payload; `AMRELAY_E_STATE` on a raw link, and while a stream of the link
+/// has that handle, whose bytes would be mixed; -errno if the connection has failed; -ENOMEM if there is no memory for the frame (it is not queued, the link stays as it is); `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`. A full queue means a peer that does not read:
 /// this frame is not queued, the link stays as it is, and the caller may close or free it.
 ///
 /// Threads: the loop's thread, in callbacks too.
@@ -253,6 +257,7 @@ impl amrelay_link_options {
             }),
             other => return Err(Failure::argument(format!("{other} is not a kind of link"))),
         };
+        self.check_functions()?;
         Ok(LinkOptions {
             descriptor: descriptor::lend(self.fd, "fd")?,
             kind,
@@ -263,6 +268,20 @@ impl amrelay_link_options {
             on_error: code_callback(self.on_error, self.arg),
             on_closed: notification(self.on_closed, self.arg),
         })
+    }
+
+    /// A function that is never called would have the host believe that it writes, or encrypts, itself.
+    fn check_functions(&self) -> Result<(), Failure> {
+        let own = self.write.is_some() || self.seal.is_some() || self.seal_free.is_some();
+        if own && self.kind != AMRELAY_LINK_CALLBACK {
+            return Err(Failure::argument(
+                "write, seal and seal_free are for callback links",
+            ));
+        }
+        if self.seal_free.is_some() && self.seal.is_none() {
+            return Err(Failure::argument("seal_free without seal"));
+        }
+        Ok(())
     }
 
     fn writer(&self) -> Result<WriteCallback, Failure> {

@@ -39,6 +39,9 @@ impl From<io::Error> for Error {
     }
 }
 
+/// Why a link or a sink takes no descriptor that was opened for reading alone.
+pub(super) const NOT_FOR_WRITING: &str = "the descriptor is not open for writing";
+
 /// The code a callback gets for a failure: a negative errno, `-EIO` where the cause is not the system's.
 pub(super) fn code_of(error: &io::Error) -> i32 {
     -error.raw_os_error().unwrap_or(libc::EIO)

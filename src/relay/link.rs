@@ -5,13 +5,13 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
 use super::callback::{Callbacks, CodeCallback, Notification};
 use super::deadline::Deadline;
-use super::error::{Error, Result};
+use super::error::{Error, NOT_FOR_WRITING, Result};
 use super::frame::MAX_FRAME;
 use super::frame_size::FrameSize;
 use super::outgoing::Outgoing;
@@ -19,6 +19,7 @@ use super::schedule::Key;
 use super::stream::{self, Stream, StreamOptions};
 use crate::event::{EventId, EventKind, EventLoop};
 use crate::sys::Descriptor;
+use crate::sys::descriptor::{is_for_reading, is_for_writing, is_same_pipe};
 use crate::sys::pipe;
 use crate::sys::socket::{self, Nature};
 
@@ -73,8 +74,8 @@ impl Link {
     /// Makes a link on a connection.
     ///
     /// # Errors
-    /// [`Error::System`] when the descriptor is not open; [`Error::Limit`] for a frame size of nothing or of more than
-    /// [`MAX_FRAME`].
+    /// [`Error::System`] when the descriptor is not open; [`Error::Argument`] when it is not for writing, unless the host
+    /// writes itself; [`Error::Limit`] for a frame size of nothing or of more than [`MAX_FRAME`].
     pub fn new(event_loop: &EventLoop, options: LinkOptions) -> Result<Self> {
         if options
             .frame_size
@@ -84,6 +85,9 @@ impl Link {
         }
         let fd = options.descriptor.as_fd();
         if !matches!(options.kind, LinkKind::Callback(_)) {
+            if !is_for_writing(fd)? {
+                return Err(Error::Argument(NOT_FOR_WRITING));
+            }
             pipe::set_nonblocking(fd, true)?;
             socket::limit_unsent(fd, UNSENT);
         }
@@ -127,14 +131,16 @@ impl Link {
     ///
     /// # Errors
     /// [`Error::Limit`]: more than [`MAX_FRAME`] bytes, or more than 1 MiB would be queued behind the first frame, where
-    /// each counts 72 bytes more than its payload. [`Error::State`] on a raw link. [`Error::System`] when the connection
-    /// has failed, or there is no memory for the frame (ENOMEM).
+    /// each counts 72 bytes more than its payload. [`Error::State`] on a raw link, and while a stream has that handle: its
+    /// bytes and its end are its own. [`Error::System`] when the connection has failed, or there is no memory for the
+    /// frame (ENOMEM).
     pub fn send(&self, handle: u32, payload: &[u8]) -> Result<()> {
         if !self.core.is_framed() {
             return Err(Error::State("a raw link has no frames"));
         }
         self.core.check_open()?;
         let mut state = self.core.state.borrow_mut();
+        state.check_unused(handle)?;
         state.outgoing.queue_control(handle, payload)?;
         let waiting = state.waiting.is_some();
         drop(state);
@@ -147,10 +153,13 @@ impl Link {
     /// Starts to read a descriptor into the link.
     ///
     /// # Errors
-    /// [`Error::State`] when a raw link has its stream already; [`Error::System`] when the connection has failed, or
+    /// [`Error::State`] when a raw link has its stream already, or another stream of the link has the handle and has
+    /// neither ended nor been dropped; [`Error::Argument`] when the descriptor is not for reading, or is the other end of
+    /// the pipe that the link writes to; [`Error::System`] when the connection has failed, or
     /// the descriptor is not open. Nothing was started then.
     pub fn start(&self, options: StreamOptions) -> Result<Stream> {
         self.core.check_open()?;
+        self.core.check_source(options.descriptor.as_fd())?;
         stream::start(&self.core, options)
     }
 
@@ -297,6 +306,15 @@ impl State {
     pub(super) fn stream(&self, key: Key) -> Option<Rc<stream::Core>> {
         self.streams.get(key).cloned().flatten()
     }
+
+    /// Two that send with one handle would mix their bytes, or go on behind each other's end.
+    fn check_unused(&self, handle: u32) -> Result<()> {
+        let mut streams = self.streams.iter().flatten();
+        if streams.any(|stream| stream.handle() == handle) {
+            return Err(Error::State("a stream of the link has that handle"));
+        }
+        Ok(())
+    }
 }
 
 impl Core {
@@ -305,9 +323,11 @@ impl Core {
     }
 
     /// Makes room for a stream.
-    pub(super) fn reserve(&self, bulk: bool) -> Result<Key> {
+    pub(super) fn reserve(&self, handle: u32, bulk: bool) -> Result<Key> {
         let mut state = self.state.borrow_mut();
-        if !self.is_framed() && state.streams.iter().any(Option::is_some) {
+        if self.is_framed() {
+            state.check_unused(handle)?;
+        } else if state.streams.iter().any(Option::is_some) {
             return Err(Error::State("a raw link carries one stream"));
         }
         let key = state.outgoing.schedule.insert(bulk);
@@ -315,6 +335,18 @@ impl Core {
             state.streams.resize_with(key + 1, || None);
         }
         Ok(key)
+    }
+
+    fn check_source(&self, fd: BorrowedFd<'_>) -> Result<()> {
+        if !is_for_reading(fd)? {
+            return Err(Error::Argument("the descriptor is not open for reading"));
+        }
+        match &self.state.borrow().descriptor {
+            Some(target) if is_same_pipe(fd, target.as_fd())? => Err(Error::Argument(
+                "the stream would read what its own link writes",
+            )),
+            _ => Ok(()),
+        }
     }
 
     fn check_open(&self) -> Result<()> {

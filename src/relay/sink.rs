@@ -9,12 +9,13 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::rc::{Rc, Weak};
 
 use super::callback::{CodeCallback, Notification};
-use super::error::{Error, Result, code_of, out_of_memory};
+use super::error::{Error, NOT_FOR_WRITING, Result, code_of, out_of_memory};
 use super::frame::MAX_FRAME;
 use super::queue::Queue;
 use crate::event::{EventId, EventKind, EventLoop};
 use crate::stats::{Meter, Stats, Wait};
 use crate::sys::Descriptor;
+use crate::sys::descriptor::is_for_writing;
 use crate::sys::pipe;
 use crate::sys::socket::{self, Nature};
 
@@ -33,7 +34,8 @@ pub struct SinkOptions {
     /// Once no more than this is queued the pause is over; 0 stands for [`LOW_WATER`], or for the high-water mark where
     /// that is lower.
     pub low_water: usize,
-    /// Called when a pause that [`Sink::push`] asked for is over.
+    /// Called when a pause that [`Sink::push`] asked for is over. A sink that ends while it is paused calls
+    /// [`SinkOptions::on_end`] alone.
     pub on_resume: Option<Notification>,
     /// Called once: with 0 after [`Sink::finish`] when all is written, with a negative errno when writing failed
     /// (`-EPIPE`: the reader has gone) or memory was short (`-ENOMEM`).
@@ -52,8 +54,8 @@ impl Sink {
     /// Makes a sink.
     ///
     /// # Errors
-    /// [`Error::Argument`] when the low-water mark is above the high one; [`Error::System`] when the descriptor is not
-    /// open.
+    /// [`Error::Argument`] when the low-water mark is above the high one, or the descriptor is not for writing;
+    /// [`Error::System`] when it is not open.
     pub fn new(event_loop: &EventLoop, options: SinkOptions) -> Result<Self> {
         let high_water = or_default(options.high_water, HIGH_WATER);
         let low_water = or_default(options.low_water, LOW_WATER.min(high_water));
@@ -63,6 +65,9 @@ impl Sink {
             ));
         }
         let fd = options.descriptor.as_fd();
+        if !is_for_writing(fd)? {
+            return Err(Error::Argument(NOT_FOR_WRITING));
+        }
         pipe::set_nonblocking(fd, true)?;
         let nature = Nature::of(fd);
         let raw_fd = options.descriptor.as_raw_fd();

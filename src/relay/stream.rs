@@ -120,7 +120,7 @@ pub(super) fn start(link: &Rc<link::Core>, options: StreamOptions) -> Result<Str
         && !matches!(link.kind, LinkKind::Callback(_))
         && options.tap.is_none();
     let source = Source::new(options.descriptor, options.bulk, may_splice, link.pipe_size)?;
-    let key = link.reserve(options.bulk)?;
+    let key = link.reserve(options.handle, options.bulk)?;
     let core = Rc::new_cyclic(|weak: &Weak<Core>| {
         let weak = Weak::clone(weak);
         let on_readable = move || {

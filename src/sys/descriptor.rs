@@ -3,6 +3,8 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
+use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat};
+
 /// A file descriptor together with the answer to who closes it.
 ///
 /// A descriptor made from an [`OwnedFd`] is closed when this value is dropped. A lent one never is: it belongs to
@@ -31,6 +33,23 @@ impl Descriptor {
 /// A second descriptor of the same open file, close-on-exec and none of the standard ones.
 pub(crate) fn duplicate(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     Ok(rustix::io::fcntl_dupfd_cloexec(fd, 3)?)
+}
+
+/// Whether the file was opened for reading; poll(2) would wait for ever for one that was not.
+pub(crate) fn is_for_reading(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    Ok((fcntl_getfl(fd)? & OFlags::RWMODE) != OFlags::WRONLY)
+}
+
+/// Whether the file was opened for writing.
+pub(crate) fn is_for_writing(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    Ok((fcntl_getfl(fd)? & OFlags::RWMODE) != OFlags::RDONLY)
+}
+
+/// Whether both are ends of the same pipe, so that what is written to the one is read from the other.
+pub(crate) fn is_same_pipe(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> io::Result<bool> {
+    let (one, other) = (fstat(one)?, fstat(other)?);
+    Ok(FileType::from_raw_mode(one.st_mode) == FileType::Fifo
+        && (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino))
 }
 
 /// The descriptor, under a number that is none of the standard ones: where the host has closed those, a new descriptor
