@@ -186,9 +186,14 @@
 #define AMRELAY_WANT_READ -7102
 
 /**
- * Flag of a stream: it carries data by the gigabyte. Its frames are large, and small streams go first. Unless the stream
- * has a `tap`, or the link is a callback link, its pipe is enlarged, and its bytes are spliced where the system allows
- * it.
+ * Flag of a stream: it carries data by the gigabyte. Its frames are large, and small streams go first. Unless the
+ * stream has a `tap`, or the link is a callback link, its pipe is enlarged, and its bytes are spliced where the system
+ * allows it.
+ *
+ * A spliced byte is sent as it is when the connection takes it, one that is copied as it was when it was read. The two
+ * differ only where the writer of the pipe has handed pages over (sendfile, splice, vmsplice) that are changed while
+ * they wait: a CRC that was made of them before is not that of the bytes sent. A writer that uses write(2) alone cannot
+ * do that; for any other one, leave the flag out or set a `tap`.
  */
 #define AMRELAY_STREAM_BULK 1
 
@@ -276,8 +281,8 @@ typedef struct amrelay_index amrelay_index;
  * frame. A link never blocks, and while the connection is full it reads nothing from its streams.
  *
  * A link does not look at its connection while it has nothing to write: that the peer has gone it learns from the next
- * write, and then says so with `on_error`. A host that wants to know before reads the connection, or, where that is the
- * writing end of a pipe, makes an `AMRELAY_EVENT_READ` event on it, which fires when the reader has gone.
+ * write, and then says so with `on_error`. A host that wants to know before reads the connection, or, where that is
+ * the writing end of a pipe, makes an `AMRELAY_EVENT_READ` event on it, which fires when the reader has gone.
  *
  * A link need not go on while one of its functions, or of its streams', is running: one that turns the loop may wait
  * in vain for its own link.
@@ -347,9 +352,9 @@ typedef struct amrelay_link_options {
      */
     uint32_t kind;
     /**
-     * The connection, lent: a socket or the writing end of a pipe. One that is open for reading alone is refused. It is made non-blocking and left so, and a
-     * TCP socket is kept from taking much more than it can send (`TCP_NOTSENT_LOWAT`). On a callback link it is not
-     * touched, only waited for.
+     * The connection, lent: a socket or the writing end of a pipe. One that is open for reading alone is refused. It
+     * is made non-blocking and left so, and a TCP socket is kept from taking much more than it can send
+     * (`TCP_NOTSENT_LOWAT`). On a callback link it is not touched, only waited for.
      */
     int fd;
     /**
@@ -363,16 +368,16 @@ typedef struct amrelay_link_options {
      */
     void (*on_closed)(void *arg);
     /**
-     * Callback links only, and refused on others: writes bytes of one frame, header included. Returns how many it took (1 to `len`),
-     * `AMRELAY_WANT_WRITE`, `AMRELAY_WANT_READ`, or -errno, which ends the link. After a refusal it is called again
-     * with the same bytes at the same address. It must neither block, or everything in the loop stands still (so the
-     * descriptor is to be non-blocking already), nor raise SIGPIPE.
+     * Callback links only, and refused on others: writes bytes of one frame, header included. Returns how many it took
+     * (1 to `len`), `AMRELAY_WANT_WRITE`, `AMRELAY_WANT_READ`, or -errno, which ends the link. After a refusal it is
+     * called again with the same bytes at the same address. It must neither block, or everything in the loop stands
+     * still (so the descriptor is to be non-blocking already), nor raise SIGPIPE.
      */
     int64_t (*write)(void *arg, const void *buf, size_t len);
     /**
-     * Callback links only, and refused on others: turns the payload of a frame into what is sent instead, at most 4 MiB
-     * (more ends the link with -EMSGSIZE: what it adds has to fit beside `frame_size`), and stores where that is; called in the order of sending. Returns 0, or -errno, which ends the link. NULL: payloads are sent as
-     * they are.
+     * Callback links only, and refused on others: turns the payload of a frame into what is sent instead, at most 4
+     * MiB (more ends the link with -EMSGSIZE: what it adds has to fit beside `frame_size`), and stores where that is;
+     * called in the order of sending. Returns 0, or -errno, which ends the link. NULL: payloads are sent as they are.
      */
     int (*seal)(void *arg, const void *in, size_t in_len, void **out, size_t *out_len);
     /**
@@ -391,8 +396,8 @@ typedef struct amrelay_link_options {
      */
     size_t frame_size;
     /**
-     * What the pipes of bulk streams are enlarged to where the system allows it, in bytes; 0: 1 MiB. Beneath 256 KiB
-     * bytes are copied, since the other way is then no faster.
+     * What the pipes of bulk streams are enlarged to where the system allows it, in bytes; 0: 1 MiB. Bytes in a
+     * pipe of less than 256 KiB are copied, since the other way is then no faster. No pipe is made smaller.
      */
     size_t pipe_size;
     /**
@@ -412,13 +417,13 @@ typedef struct amrelay_stream_options {
      */
     size_t size;
     /**
-     * Where the bytes come from, lent: mostly the reading end of a pipe. One that is open for writing alone is refused,
-     * and the end of the very pipe that the link writes to. It is made non-blocking and left so.
+     * Where the bytes come from, lent: mostly the reading end of a pipe. One that is open for writing alone is
+     * refused, and the end of the very pipe that the link writes to. It is made non-blocking and left so.
      */
     int fd;
     /**
-     * The number of the stream in its frames; of no meaning on a raw link. No other stream of the link may have it. It is
-     * free again once `on_end` is called, or the stream has been freed.
+     * The number of the stream in its frames; of no meaning on a raw link. No other stream of the link may have it. It
+     * is free again once `on_end` is called, or the stream has been freed.
      */
     uint32_t handle;
     /**
@@ -432,8 +437,9 @@ typedef struct amrelay_stream_options {
     void (*tap)(void *arg, const void *buf, size_t len);
     /**
      * Called once, when nothing more is read: with 0 after the connection has taken all bytes and, except on a raw
-     * link, the frame that ends the stream; with -errno when the connection has failed, `fd` could not be read, or memory
-     * was short (-ENOMEM); with -ECANCELED when the link was closed. The caller may close `fd` then. NULL: nobody is told.
+     * link, the frame that ends the stream; with -errno when the connection has failed, `fd` could not be read, or
+     * memory was short (-ENOMEM); with -ECANCELED when the link was closed. The caller may close `fd` then. NULL:
+     * nobody is told.
      */
     void (*on_end)(void *arg, int code);
     /**
@@ -485,7 +491,8 @@ typedef struct amrelay_sink_options {
      */
     size_t size;
     /**
-     * Where the bytes go, lent unless a flag says otherwise. One that is open for reading alone is refused. It is made non-blocking and left so.
+     * Where the bytes go, lent unless a flag says otherwise. One that is open for reading alone is refused. It is made
+     * non-blocking and left so.
      */
     int fd;
     /**
@@ -501,15 +508,15 @@ typedef struct amrelay_sink_options {
      */
     size_t low_water;
     /**
-     * Called when a pause that `amrelay_sink_push` asked for is over, after `amrelay_sink_finish` too. A sink that ends while
-     * it is paused, by a failure or because the rest is written at once, does not call it: `on_end` alone comes. NULL:
-     * nobody is told.
+     * Called when a pause that `amrelay_sink_push` asked for is over, after `amrelay_sink_finish` too. A sink that
+     * ends while it is paused, by a failure or because the rest is written at once, does not call it: `on_end` alone
+     * comes. NULL: nobody is told.
      */
     void (*on_resume)(void *arg);
     /**
      * Called once, when nothing more is written: with 0 after `amrelay_sink_finish` when all is written, with -errno
-     * when writing has failed (-EPIPE: the reader has gone) or memory was short (-ENOMEM). The caller may close a lent `fd` then. NULL: nobody is
-     * told.
+     * when writing has failed (-EPIPE: the reader has gone) or memory was short (-ENOMEM). The caller may close a lent
+     * `fd` then. NULL: nobody is told.
      */
     void (*on_end)(void *arg, int code);
     /**
@@ -850,7 +857,8 @@ int amrelay_event_wait(struct amrelay_loop *loop,
  *
  * NULL: `loop` NULL is refused.
  *
- * Returns: 0; `AMRELAY_E_NULL`; -errno if the system refuses to wait: no event is lost, and the next call waits anew; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
+ * Returns: 0; `AMRELAY_E_NULL`; -errno if the system refuses to wait: no event is lost, and the next call waits anew;
+ * `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
  *
  * Threads: the loop's thread, in callbacks too: events whose callback is running do not fire in it.
  */
@@ -896,8 +904,8 @@ int amrelay_loop_quit(struct amrelay_loop *loop);
  * NULL: `loop`, `options` and `out` NULL are refused, `options->write` NULL only on a callback link.
  *
  * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if the kind is not one of `AMRELAY_LINK_`, `fd`
- * is negative or not for writing, or a function is given that the kind has no use for; `AMRELAY_E_LIMIT` if `frame_size` is too large; -EBADF if `fd` is not open; `AMRELAY_E_THREAD`,
- * `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
+ * is negative or not for writing, or a function is given that the kind has no use for; `AMRELAY_E_LIMIT` if
+ * `frame_size` is too large; -EBADF if `fd` is not open; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
  *
  * Threads: the loop's thread, in callbacks too.
  */
@@ -915,10 +923,12 @@ int amrelay_link_new(struct amrelay_loop *loop,
  * NULL: `link` NULL is refused, `buf` NULL only if `len` is not 0.
  *
  * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_ARGUMENT` if `len` exceeds `PTRDIFF_MAX`; `AMRELAY_E_LIMIT` if `len` is
- * more than 4 MiB (a receiver would refuse it), or the queue is full: more than 1 MiB would wait behind its first frame,
- * where each counts 72 bytes more than its payload; `AMRELAY_E_STATE` on a raw link, and while a stream of the link
- * has that handle, whose bytes would be mixed; -errno if the connection has failed; -ENOMEM if there is no memory for the frame (it is not queued, the link stays as it is); `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`. A full queue means a peer that does not read:
- * this frame is not queued, the link stays as it is, and the caller may close or free it.
+ * more than 4 MiB (a receiver would refuse it), or the queue is full: more than 1 MiB would wait behind its first
+ * frame, where each counts 72 bytes more than its payload; `AMRELAY_E_STATE` on a raw link, and while a stream of the
+ * link has that handle, whose bytes would be mixed; -errno if the connection has failed; -ENOMEM if there is no memory
+ * for the frame (it is not queued, the link stays as it is); `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`,
+ * `AMRELAY_E_POISONED`. A full queue means a peer that does not read: this frame is not queued, the link stays as it
+ * is, and the caller may close or free it.
  *
  * Threads: the loop's thread, in callbacks too.
  */
@@ -930,8 +940,10 @@ int amrelay_link_send(struct amrelay_link *link,
 /**
  * Ends a link in good order: its streams end with -ECANCELED before this returns; control frames and the frame in
  * flight are still written in the background while the loop turns. Then `on_closed` is called, and `on_error` before
- * it if that failed: with -ETIMEDOUT if the connection took no byte for `close_timeout_ms`. After `amrelay_loop_free`, be it in an `on_end` of these streams, it ends the link as
- * `amrelay_link_free` does: none of the functions is called any more, `on_closed` neither.
+ * it if that failed: with -ETIMEDOUT if the connection took no byte for `close_timeout_ms`. After `amrelay_loop_free`,
+ * be it in an `on_end` of these streams, it ends the link as `amrelay_link_free` does: none of the functions is called
+ * any more, `on_closed` neither. Where the process has no descriptor left for the duplicate, only what the connection
+ * takes at once is written, and the rest fails with -EMFILE.
  *
  * Ownership: `link` is gone after success, still there after a failure. Its streams stay the caller's to free.
  * `options->fd` may be closed at once, since a duplicate is written to; on a callback link only after `on_closed`.
@@ -968,8 +980,8 @@ void amrelay_link_free(struct amrelay_link *link);
  *
  * NULL: `link`, `options` and `out` NULL are refused.
  *
- * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if `fd` is negative, is not for reading or
- * is the other end of the link's pipe, or a flag is unknown; -EBADF if `fd` is not open; `AMRELAY_E_STATE` if a raw link
+ * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if `fd` is negative, is not for reading or is
+ * the other end of the link's pipe, or a flag is unknown; -EBADF if `fd` is not open; `AMRELAY_E_STATE` if a raw link
  * has its stream already, or another stream of the link has the handle; -errno if the connection has failed;
  * `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
  *
@@ -1066,8 +1078,8 @@ int amrelay_sink_new(struct amrelay_loop *loop,
  * Returns: 0; 1 if more than `high_water` is queued: push nothing more before `on_resume`; `AMRELAY_E_NULL`;
  * `AMRELAY_E_ARGUMENT` if `len` exceeds `PTRDIFF_MAX`; `AMRELAY_E_LIMIT` if more than `high_water` and 4 MiB together
  * would be queued (nothing is then); `AMRELAY_E_STATE` after `amrelay_sink_finish`; -errno if writing has failed, now
- * or before (-EPIPE: the reader has gone; -ENOMEM: no memory for the rest; `on_end` follows from the loop); `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`,
- * `AMRELAY_E_POISONED`.
+ * or before (-EPIPE: the reader has gone; -ENOMEM: no memory for the rest; `on_end` follows from the loop);
+ * `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
  *
  * Threads: the loop's thread, in callbacks too.
  */

@@ -253,7 +253,8 @@ pub unsafe extern "C" fn amrelay_event_wait(
 ///
 /// NULL: `loop` NULL is refused.
 ///
-/// Returns: 0; `AMRELAY_E_NULL`; -errno if the system refuses to wait: no event is lost, and the next call waits anew; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
+/// Returns: 0; `AMRELAY_E_NULL`; -errno if the system refuses to wait: no event is lost, and the next call waits anew;
+/// `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
 ///
 /// Threads: the loop's thread, in callbacks too: events whose callback is running do not fire in it.
 #[unsafe(no_mangle)]

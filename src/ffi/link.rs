@@ -37,8 +37,8 @@ pub const AMRELAY_WANT_READ: i64 = -7102;
 /// frame. A link never blocks, and while the connection is full it reads nothing from its streams.
 ///
 /// A link does not look at its connection while it has nothing to write: that the peer has gone it learns from the next
-/// write, and then says so with `on_error`. A host that wants to know before reads the connection, or, where that is the
-/// writing end of a pipe, makes an `AMRELAY_EVENT_READ` event on it, which fires when the reader has gone.
+/// write, and then says so with `on_error`. A host that wants to know before reads the connection, or, where that is
+/// the writing end of a pipe, makes an `AMRELAY_EVENT_READ` event on it, which fires when the reader has gone.
 ///
 /// A link need not go on while one of its functions, or of its streams', is running: one that turns the loop may wait
 /// in vain for its own link.
@@ -69,9 +69,9 @@ pub struct amrelay_link_options {
     pub size: size_t,
     /// One of `AMRELAY_LINK_`.
     pub kind: u32,
-    /// The connection, lent: a socket or the writing end of a pipe. One that is open for reading alone is refused. It is made non-blocking and left so, and a
-    /// TCP socket is kept from taking much more than it can send (`TCP_NOTSENT_LOWAT`). On a callback link it is not
-    /// touched, only waited for.
+    /// The connection, lent: a socket or the writing end of a pipe. One that is open for reading alone is refused. It
+    /// is made non-blocking and left so, and a TCP socket is kept from taking much more than it can send
+    /// (`TCP_NOTSENT_LOWAT`). On a callback link it is not touched, only waited for.
     pub fd: c_int,
     /// Called once with -errno when the connection has failed, after the `on_end` of its streams; with -ETIMEDOUT when
     /// a closing link was given up, see `close_timeout_ms`. NULL: nobody is told.
@@ -79,15 +79,15 @@ pub struct amrelay_link_options {
     /// Called once after `amrelay_link_close`, maybe before that returns: nothing more will be written and no function
     /// of the link will be called any more. NULL: nobody is told.
     pub on_closed: Option<unsafe extern "C" fn(arg: *mut c_void)>,
-    /// Callback links only, and refused on others: writes bytes of one frame, header included. Returns how many it took (1 to `len`),
-    /// `AMRELAY_WANT_WRITE`, `AMRELAY_WANT_READ`, or -errno, which ends the link. After a refusal it is called again
-    /// with the same bytes at the same address. It must neither block, or everything in the loop stands still (so the
-    /// descriptor is to be non-blocking already), nor raise SIGPIPE.
+    /// Callback links only, and refused on others: writes bytes of one frame, header included. Returns how many it took
+    /// (1 to `len`), `AMRELAY_WANT_WRITE`, `AMRELAY_WANT_READ`, or -errno, which ends the link. After a refusal it is
+    /// called again with the same bytes at the same address. It must neither block, or everything in the loop stands
+    /// still (so the descriptor is to be non-blocking already), nor raise SIGPIPE.
     pub write:
         Option<unsafe extern "C" fn(arg: *mut c_void, buf: *const c_void, len: size_t) -> i64>,
-    /// Callback links only, and refused on others: turns the payload of a frame into what is sent instead, at most 4 MiB
-    /// (more ends the link with -EMSGSIZE: what it adds has to fit beside `frame_size`), and stores where that is; called in the order of sending. Returns 0, or -errno, which ends the link. NULL: payloads are sent as
-    /// they are.
+    /// Callback links only, and refused on others: turns the payload of a frame into what is sent instead, at most 4
+    /// MiB (more ends the link with -EMSGSIZE: what it adds has to fit beside `frame_size`), and stores where that is;
+    /// called in the order of sending. Returns 0, or -errno, which ends the link. NULL: payloads are sent as they are.
     pub seal: Option<
         unsafe extern "C" fn(
             arg: *mut c_void,
@@ -106,8 +106,8 @@ pub struct amrelay_link_options {
     /// `tcpm_recv_token` of common-src/security-util.c); 0: 256 KiB if spliced, 64 KiB if copied. Either gets smaller
     /// while the connection drains slowly.
     pub frame_size: size_t,
-    /// What the pipes of bulk streams are enlarged to where the system allows it, in bytes; 0: 1 MiB. Beneath 256 KiB
-    /// bytes are copied, since the other way is then no faster.
+    /// What the pipes of bulk streams are enlarged to where the system allows it, in bytes; 0: 1 MiB. Bytes in a
+    /// pipe of less than 256 KiB are copied, since the other way is then no faster. No pipe is made smaller.
     pub pipe_size: size_t,
     /// How long the link goes on after `amrelay_link_close` while its connection takes no byte, in milliseconds; 0: 60
     /// seconds. Then what is left is dropped, and `on_error` is called with -ETIMEDOUT before `on_closed`. A link that
@@ -131,8 +131,8 @@ unsafe impl Layout for amrelay_link_options {
 /// NULL: `loop`, `options` and `out` NULL are refused, `options->write` NULL only on a callback link.
 ///
 /// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if the kind is not one of `AMRELAY_LINK_`, `fd`
-/// is negative or not for writing, or a function is given that the kind has no use for; `AMRELAY_E_LIMIT` if `frame_size` is too large; -EBADF if `fd` is not open; `AMRELAY_E_THREAD`,
-/// `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
+/// is negative or not for writing, or a function is given that the kind has no use for; `AMRELAY_E_LIMIT` if
+/// `frame_size` is too large; -EBADF if `fd` is not open; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
 ///
 /// Threads: the loop's thread, in callbacks too.
 #[unsafe(no_mangle)]
@@ -169,10 +169,12 @@ pub unsafe extern "C" fn amrelay_link_new(
 /// NULL: `link` NULL is refused, `buf` NULL only if `len` is not 0.
 ///
 /// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_ARGUMENT` if `len` exceeds `PTRDIFF_MAX`; `AMRELAY_E_LIMIT` if `len` is
-/// more than 4 MiB (a receiver would refuse it), or the queue is full: more than 1 MiB would wait behind its first frame,
-/// where each counts 72 bytes more than its payload; `AMRELAY_E_STATE` on a raw link, and while a stream of the link
-/// has that handle, whose bytes would be mixed; -errno if the connection has failed; -ENOMEM if there is no memory for the frame (it is not queued, the link stays as it is); `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`. A full queue means a peer that does not read:
-/// this frame is not queued, the link stays as it is, and the caller may close or free it.
+/// more than 4 MiB (a receiver would refuse it), or the queue is full: more than 1 MiB would wait behind its first
+/// frame, where each counts 72 bytes more than its payload; `AMRELAY_E_STATE` on a raw link, and while a stream of the
+/// link has that handle, whose bytes would be mixed; -errno if the connection has failed; -ENOMEM if there is no memory
+/// for the frame (it is not queued, the link stays as it is); `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`,
+/// `AMRELAY_E_POISONED`. A full queue means a peer that does not read: this frame is not queued, the link stays as it
+/// is, and the caller may close or free it.
 ///
 /// Threads: the loop's thread, in callbacks too.
 #[unsafe(no_mangle)]
@@ -193,8 +195,10 @@ pub unsafe extern "C" fn amrelay_link_send(
 
 /// Ends a link in good order: its streams end with -ECANCELED before this returns; control frames and the frame in
 /// flight are still written in the background while the loop turns. Then `on_closed` is called, and `on_error` before
-/// it if that failed: with -ETIMEDOUT if the connection took no byte for `close_timeout_ms`. After `amrelay_loop_free`, be it in an `on_end` of these streams, it ends the link as
-/// `amrelay_link_free` does: none of the functions is called any more, `on_closed` neither.
+/// it if that failed: with -ETIMEDOUT if the connection took no byte for `close_timeout_ms`. After `amrelay_loop_free`,
+/// be it in an `on_end` of these streams, it ends the link as `amrelay_link_free` does: none of the functions is called
+/// any more, `on_closed` neither. Where the process has no descriptor left for the duplicate, only what the connection
+/// takes at once is written, and the rest fails with -EMFILE.
 ///
 /// Ownership: `link` is gone after success, still there after a failure. Its streams stay the caller's to free.
 /// `options->fd` may be closed at once, since a duplicate is written to; on a callback link only after `on_closed`.

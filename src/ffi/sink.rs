@@ -39,7 +39,8 @@ impl Handle for amrelay_sink {
 pub struct amrelay_sink_options {
     /// `sizeof(amrelay_sink_options)`.
     pub size: size_t,
-    /// Where the bytes go, lent unless a flag says otherwise. One that is open for reading alone is refused. It is made non-blocking and left so.
+    /// Where the bytes go, lent unless a flag says otherwise. One that is open for reading alone is refused. It is made
+    /// non-blocking and left so.
     pub fd: c_int,
     /// `AMRELAY_SINK_` flags, 0 for none.
     pub flags: u32,
@@ -47,13 +48,13 @@ pub struct amrelay_sink_options {
     pub high_water: size_t,
     /// When no more bytes than this are queued the pause is over; 0 stands for 64 KiB, or for `high_water` if less.
     pub low_water: size_t,
-    /// Called when a pause that `amrelay_sink_push` asked for is over, after `amrelay_sink_finish` too. A sink that ends while
-    /// it is paused, by a failure or because the rest is written at once, does not call it: `on_end` alone comes. NULL:
-    /// nobody is told.
+    /// Called when a pause that `amrelay_sink_push` asked for is over, after `amrelay_sink_finish` too. A sink that
+    /// ends while it is paused, by a failure or because the rest is written at once, does not call it: `on_end` alone
+    /// comes. NULL: nobody is told.
     pub on_resume: Option<unsafe extern "C" fn(arg: *mut c_void)>,
     /// Called once, when nothing more is written: with 0 after `amrelay_sink_finish` when all is written, with -errno
-    /// when writing has failed (-EPIPE: the reader has gone) or memory was short (-ENOMEM). The caller may close a lent `fd` then. NULL: nobody is
-    /// told.
+    /// when writing has failed (-EPIPE: the reader has gone) or memory was short (-ENOMEM). The caller may close a lent
+    /// `fd` then. NULL: nobody is told.
     pub on_end: Option<unsafe extern "C" fn(arg: *mut c_void, code: c_int)>,
     /// Given to each of the functions.
     pub arg: *mut c_void,
@@ -114,8 +115,8 @@ pub unsafe extern "C" fn amrelay_sink_new(
 /// Returns: 0; 1 if more than `high_water` is queued: push nothing more before `on_resume`; `AMRELAY_E_NULL`;
 /// `AMRELAY_E_ARGUMENT` if `len` exceeds `PTRDIFF_MAX`; `AMRELAY_E_LIMIT` if more than `high_water` and 4 MiB together
 /// would be queued (nothing is then); `AMRELAY_E_STATE` after `amrelay_sink_finish`; -errno if writing has failed, now
-/// or before (-EPIPE: the reader has gone; -ENOMEM: no memory for the rest; `on_end` follows from the loop); `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`,
-/// `AMRELAY_E_POISONED`.
+/// or before (-EPIPE: the reader has gone; -ENOMEM: no memory for the rest; `on_end` follows from the loop);
+/// `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
 ///
 /// Threads: the loop's thread, in callbacks too.
 #[unsafe(no_mangle)]

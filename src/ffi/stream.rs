@@ -13,9 +13,14 @@ use super::link::{amrelay_link, code_callback};
 use super::stats::{AMRELAY_METHOD_COPY, AMRELAY_METHOD_SPLICE, amrelay_stats};
 use crate::relay::{Method, Stream, StreamOptions, TapCallback};
 
-/// Flag of a stream: it carries data by the gigabyte. Its frames are large, and small streams go first. Unless the stream
-/// has a `tap`, or the link is a callback link, its pipe is enlarged, and its bytes are spliced where the system allows
-/// it.
+/// Flag of a stream: it carries data by the gigabyte. Its frames are large, and small streams go first. Unless the
+/// stream has a `tap`, or the link is a callback link, its pipe is enlarged, and its bytes are spliced where the system
+/// allows it.
+///
+/// A spliced byte is sent as it is when the connection takes it, one that is copied as it was when it was read. The two
+/// differ only where the writer of the pipe has handed pages over (sendfile, splice, vmsplice) that are changed while
+/// they wait: a CRC that was made of them before is not that of the bytes sent. A writer that uses write(2) alone cannot
+/// do that; for any other one, leave the flag out or set a `tap`.
 pub const AMRELAY_STREAM_BULK: u32 = 1;
 
 /// A local descriptor that is read into a link.
@@ -38,11 +43,11 @@ impl Handle for amrelay_stream {
 pub struct amrelay_stream_options {
     /// `sizeof(amrelay_stream_options)`.
     pub size: size_t,
-    /// Where the bytes come from, lent: mostly the reading end of a pipe. One that is open for writing alone is refused,
-    /// and the end of the very pipe that the link writes to. It is made non-blocking and left so.
+    /// Where the bytes come from, lent: mostly the reading end of a pipe. One that is open for writing alone is
+    /// refused, and the end of the very pipe that the link writes to. It is made non-blocking and left so.
     pub fd: c_int,
-    /// The number of the stream in its frames; of no meaning on a raw link. No other stream of the link may have it. It is
-    /// free again once `on_end` is called, or the stream has been freed.
+    /// The number of the stream in its frames; of no meaning on a raw link. No other stream of the link may have it. It
+    /// is free again once `on_end` is called, or the stream has been freed.
     pub handle: u32,
     /// `AMRELAY_STREAM_` flags, 0 for none.
     pub flags: u32,
@@ -50,8 +55,9 @@ pub struct amrelay_stream_options {
     /// not spliced. NULL: nobody is shown them.
     pub tap: Option<unsafe extern "C" fn(arg: *mut c_void, buf: *const c_void, len: size_t)>,
     /// Called once, when nothing more is read: with 0 after the connection has taken all bytes and, except on a raw
-    /// link, the frame that ends the stream; with -errno when the connection has failed, `fd` could not be read, or memory
-    /// was short (-ENOMEM); with -ECANCELED when the link was closed. The caller may close `fd` then. NULL: nobody is told.
+    /// link, the frame that ends the stream; with -errno when the connection has failed, `fd` could not be read, or
+    /// memory was short (-ENOMEM); with -ECANCELED when the link was closed. The caller may close `fd` then. NULL:
+    /// nobody is told.
     pub on_end: Option<unsafe extern "C" fn(arg: *mut c_void, code: c_int)>,
     /// Given to each of the functions.
     pub arg: *mut c_void,
@@ -70,8 +76,8 @@ unsafe impl Layout for amrelay_stream_options {
 ///
 /// NULL: `link`, `options` and `out` NULL are refused.
 ///
-/// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if `fd` is negative, is not for reading or
-/// is the other end of the link's pipe, or a flag is unknown; -EBADF if `fd` is not open; `AMRELAY_E_STATE` if a raw link
+/// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if `fd` is negative, is not for reading or is
+/// the other end of the link's pipe, or a flag is unknown; -EBADF if `fd` is not open; `AMRELAY_E_STATE` if a raw link
 /// has its stream already, or another stream of the link has the handle; -errno if the connection has failed;
 /// `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
 ///

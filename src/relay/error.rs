@@ -47,8 +47,8 @@ pub(super) fn code_of(error: &io::Error) -> i32 {
     -error.raw_os_error().unwrap_or(libc::EIO)
 }
 
-/// Memory was short: ends what it was wanted for, never the process. For buffers, that is; an allocator that has no room
-/// for a few bytes ends the process all the same.
+/// Memory was short: ends what it was wanted for, never the process. For buffers, that is; an allocator that has no
+/// room for a few bytes ends the process all the same.
 pub(super) fn out_of_memory(_: TryReserveError) -> io::Error {
     io::Error::from_raw_os_error(libc::ENOMEM)
 }

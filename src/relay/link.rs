@@ -155,8 +155,8 @@ impl Link {
     /// # Errors
     /// [`Error::State`] when a raw link has its stream already, or another stream of the link has the handle and has
     /// neither ended nor been dropped; [`Error::Argument`] when the descriptor is not for reading, or is the other end of
-    /// the pipe that the link writes to; [`Error::System`] when the connection has failed, or
-    /// the descriptor is not open. Nothing was started then.
+    /// the pipe that the link writes to; [`Error::System`] when the connection has failed, or the descriptor is not open.
+    /// Nothing was started then.
     pub fn start(&self, options: StreamOptions) -> Result<Stream> {
         self.core.check_open()?;
         self.core.check_source(options.descriptor.as_fd())?;

@@ -5,9 +5,8 @@
 //! bounded: a link that is full stops reading its sources, and a sink past its high-water mark asks for a pause.
 //!
 //! `frame`, `frame_size`, `schedule` (how streams share a connection), `outgoing` (what is sent next) and `queue` (what
-//! waits in a sink) are pure;
-//! `link` holds a connection's state, `pump` and `writer` move its bytes, `closing` ends it, in good time by `deadline`;
-//! `source` and `stream` are the reading side.
+//! waits in a sink) are pure; `link` holds a connection's state, `pump` and `writer` move its bytes, `closing` ends it,
+//! in good time by `deadline`; `source` and `stream` are the reading side.
 //!
 //! Callbacks may call anything, whatever they belong to: start and free streams, send, close and free links. No state
 //! is borrowed while one runs. A link or a sink whose callback turns the event loop makes no progress to count on until

@@ -8,8 +8,8 @@ use super::error::{Error, Result, out_of_memory};
 use super::frame::{HEADER_BYTES, MAX_FRAME, header};
 use super::schedule::{Key, Schedule};
 
-/// The most bytes that wait as control frames behind the first one, which may be a large one. Each counts its header and
-/// [`FRAME_COST`].
+/// The most bytes that wait as control frames behind the first one, which may be a large one. Each counts its header
+/// and [`FRAME_COST`].
 pub(super) const MAX_CONTROL: usize = 1024 * 1024;
 
 /// What a queued frame takes besides its bytes, at most: its place in the queue, and the allocator's share.
