@@ -3,7 +3,7 @@
 //! `cargo bench --bench tee` prints, for each round and tab-separated, wall-clock speed and the processor time per GiB
 //! of what stands between writer and reader; these two are the same for all and not counted. The stream is a tar
 //! archive of 64 KiB files, written in tar's records as fast as the pipe takes them. The smaller pipes keep their
-//! sizes, as they do once a user has used up his share of pipe memory; "auto" then copies. "upstream" is what Amanda
+//! sizes, as they do once a user has used up his share of pipe memory; "zero copy" then copies, too. "upstream" is what Amanda
 //! 3.5.4 does in client-src/sendbackup.c: the process of `start_index` copies every byte into `tar -tf - | sed` and into
 //! a pipe, and `handle_crc_thread` copies from there to the output. "read+write" only copies, and with "nothing" the
 //! reader has the writer's pipe: no arrangement is faster than that.
@@ -40,7 +40,7 @@ type Arrangement = fn(OwnedFd, OwnedFd, usize);
 
 /// None: the reader has the writer's pipe, which is as fast as anything between them can be.
 const ARRANGEMENTS: [(&str, Option<Arrangement>); 5] = [
-    ("auto", Some(tee_auto)),
+    ("zero copy", Some(tee_zero_copy)),
     ("copy", Some(tee_copy)),
     ("read+write", Some(read_and_write)),
     ("upstream", Some(upstream)),
@@ -133,8 +133,8 @@ fn measure(
     (start.elapsed(), all.saturating_sub(others))
 }
 
-fn tee_auto(input: OwnedFd, output: OwnedFd, pipe_size: usize) {
-    tee(input, output, pipe_size, Method::Auto);
+fn tee_zero_copy(input: OwnedFd, output: OwnedFd, pipe_size: usize) {
+    tee(input, output, pipe_size, Method::ZeroCopy);
 }
 
 fn tee_copy(input: OwnedFd, output: OwnedFd, pipe_size: usize) {

@@ -10,8 +10,7 @@ static amrelay_index *new_index(void)
 
 static amrelay_index_result finish(amrelay_index *index)
 {
-    amrelay_index_result result = {0};
-    result.size = sizeof result;
+    amrelay_index_result result = AMRELAY_INDEX_RESULT_INIT;
     CHECK_CODE(amrelay_index_finish(index, &result), 0);
     return result;
 }
@@ -161,8 +160,7 @@ static void nothing_follows_the_end(void)
 static void call_again(void *arg, const void *data, size_t length)
 {
     amrelay_index *index = arg;
-    amrelay_index_result result = {0};
-    result.size = sizeof result;
+    amrelay_index_result result = AMRELAY_INDEX_RESULT_INIT;
     CHECK_CODE(amrelay_index_push(index, data, length, call_again, arg), AMRELAY_E_STATE);
     CHECK_CODE(amrelay_index_skip(index, 0), AMRELAY_E_STATE);
     CHECK_CODE(amrelay_index_finish(index, &result), AMRELAY_E_STATE);
@@ -198,8 +196,7 @@ static void wrong_arguments_are_refused(void)
 static void null_is_refused(void)
 {
     amrelay_index *index = new_index();
-    amrelay_index_result result = {0};
-    result.size = sizeof result;
+    amrelay_index_result result = AMRELAY_INDEX_RESULT_INIT;
     CHECK_CODE(amrelay_index_new(NULL), AMRELAY_E_NULL);
     CHECK_CODE(amrelay_index_new_format(AMRELAY_INDEX_FORMAT_TAR, NULL), AMRELAY_E_NULL);
     CHECK_CODE(amrelay_index_push(NULL, "x", 1, append, NULL), AMRELAY_E_NULL);

@@ -47,7 +47,7 @@ SAME(tee_crc, AMRELAY_TEE_CRC, 1);
 SAME(tee_take_input, AMRELAY_TEE_TAKE_INPUT, 2);
 SAME(tee_take_output, AMRELAY_TEE_TAKE_OUTPUT, 4);
 SAME(tee_take_index, AMRELAY_TEE_TAKE_INDEX, 8);
-SAME(tee_copy, AMRELAY_TEE_COPY, 16);
+SAME(tee_zero_copy, AMRELAY_TEE_ZERO_COPY, 16);
 
 SAME(index_none, AMRELAY_INDEX_NONE, 0);
 SAME(index_tar, AMRELAY_INDEX_TAR, 1);
@@ -75,10 +75,56 @@ SAME(stream_options_size, sizeof(amrelay_stream_options), 48);
 SAME(sink_options_size, sizeof(amrelay_sink_options), 56);
 SAME(index_result_size, sizeof(amrelay_index_result), 32);
 SAME(tee_options_size, sizeof(amrelay_tee_options), 80);
-SAME(tee_result_size, sizeof(amrelay_tee_result), 104);
+SAME(tee_result_size, sizeof(amrelay_tee_result), 112);
 #endif
+
+/* The initializers are for C and for C++, and name every field: the compiler warns of one that is left out. */
+static const amrelay_stats no_stats = AMRELAY_STATS_INIT;
+static const amrelay_link_options no_link = AMRELAY_LINK_OPTIONS_INIT;
+static const amrelay_stream_options no_stream = AMRELAY_STREAM_OPTIONS_INIT;
+static const amrelay_sink_options no_sink = AMRELAY_SINK_OPTIONS_INIT;
+static const amrelay_index_result no_index = AMRELAY_INDEX_RESULT_INIT;
+static const amrelay_tee_options no_tee = AMRELAY_TEE_OPTIONS_INIT;
+static const amrelay_tee_result no_result = AMRELAY_TEE_RESULT_INIT;
+
+/* Whether the bytes behind the size field are zero, but for descriptors, which are -1. */
+static int is_empty(const void *start, size_t length, const int *fds, int count)
+{
+    const char *bytes = (const char *)start;
+    size_t i;
+    int fd, skip;
+    for (i = sizeof(size_t); i < length; i++) {
+        skip = 0;
+        for (fd = 0; fd < count; fd++)
+            skip |= i >= (size_t)fds[fd] && i < (size_t)fds[fd] + sizeof(int);
+        if (bytes[i] != (skip ? -1 : 0))
+            return 0;
+    }
+    return 1;
+}
+
+#define NO_FDS NULL, 0
+#define OFFSET(type, field) (int)offsetof(type, field)
+
+static int initializers_are_right(void)
+{
+    const int link_fds[] = {OFFSET(amrelay_link_options, fd)};
+    const int stream_fds[] = {OFFSET(amrelay_stream_options, fd)};
+    const int sink_fds[] = {OFFSET(amrelay_sink_options, fd)};
+    const int tee_fds[] = {OFFSET(amrelay_tee_options, input_fd), OFFSET(amrelay_tee_options, output_fd),
+                           OFFSET(amrelay_tee_options, index_fd), OFFSET(amrelay_tee_options, error_fd)};
+    const size_t in_result = offsetof(amrelay_tee_result, stats);
+    return no_stats.size == sizeof no_stats && is_empty(&no_stats, sizeof no_stats, NO_FDS)
+        && no_link.size == sizeof no_link && is_empty(&no_link, sizeof no_link, link_fds, 1)
+        && no_stream.size == sizeof no_stream && is_empty(&no_stream, sizeof no_stream, stream_fds, 1)
+        && no_sink.size == sizeof no_sink && is_empty(&no_sink, sizeof no_sink, sink_fds, 1)
+        && no_index.size == sizeof no_index && is_empty(&no_index, sizeof no_index, NO_FDS)
+        && no_tee.size == sizeof no_tee && is_empty(&no_tee, sizeof no_tee, tee_fds, 4)
+        && no_result.size == sizeof no_result && is_empty(&no_result, in_result, NO_FDS)
+        && no_result.stats.size == sizeof no_stats && is_empty(&no_result.stats, sizeof no_stats, NO_FDS);
+}
 
 int main(void)
 {
-    return 0;
+    return initializers_are_right() ? 0 : 1;
 }

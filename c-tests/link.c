@@ -330,8 +330,7 @@ static void expect_one_call(amrelay_link_options options, int peer_gone)
 
 static void callbacks_may_free_or_close_their_link(void)
 {
-    amrelay_link_options options = {0};
-    options.size = sizeof options;
+    amrelay_link_options options = AMRELAY_LINK_OPTIONS_INIT;
     options.on_error = free_on_error;
     options.kind = AMRELAY_LINK_CALLBACK;
     options.write = free_while_writing;

@@ -1,21 +1,30 @@
 /* A tee whose thread cannot be started. */
 #include "check.h"
 
+#include <sys/resource.h>
+
+/* No further threads, not for the superuser either. */
+static void use_up_threads(void)
+{
+    const struct rlimit none = {0, 0};
+    CHECK(getuid() != 0 || setuid(65534) == 0);
+    CHECK(setrlimit(RLIMIT_NPROC, &none) == 0);
+}
+
 static void nothing_is_taken(void)
 {
-    int fds[3], code, i;
+    int fds[3], i;
     amrelay_tee *tee = NULL;
-    amrelay_tee_options options = {0};
+    amrelay_tee_options options = AMRELAY_TEE_OPTIONS_INIT;
     for (i = 0; i < 3; i++)
         fds[i] = open("/dev/null", O_RDWR | O_CLOEXEC);
-    options.size = sizeof options;
     options.flags = AMRELAY_TEE_TAKE_INPUT | AMRELAY_TEE_TAKE_OUTPUT | AMRELAY_TEE_TAKE_INDEX;
     options.input_fd = fds[0];
     options.output_fd = fds[1];
     options.index_fd = fds[2];
     options.index = AMRELAY_INDEX_TAR;
-    code = amrelay_tee_start(&options, &tee);
-    CHECK(code == -EAGAIN || code == -EINVAL); /* EINVAL is what valgrind makes of it */
+    use_up_threads();
+    CHECK_CODE(amrelay_tee_start(&options, &tee), -EAGAIN);
     CHECK(tee == NULL);
     for (i = 0; i < 3; i++) {
         CHECK(fcntl(fds[i], F_GETFD) != -1);
@@ -26,7 +35,5 @@ static void nothing_is_taken(void)
 int main(void)
 {
     const struct test_case cases[] = {CASE(nothing_is_taken)};
-    /* Rust's library asks for this much stack, once: more than there are addresses. */
-    setenv("RUST_MIN_STACK", "140737488355328", 1);
     return RUN(cases);
 }

@@ -54,8 +54,7 @@ static inline void close_end(int *fd)
 
 static inline amrelay_link_options link_options(uint32_t kind, int fd, struct told *told)
 {
-    amrelay_link_options options = {0};
-    options.size = sizeof options;
+    amrelay_link_options options = AMRELAY_LINK_OPTIONS_INIT;
     options.kind = kind;
     options.fd = fd;
     options.on_error = told_end;

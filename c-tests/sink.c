@@ -9,8 +9,7 @@ static void told_resume(void *arg)
 
 static amrelay_sink_options sink_options(int fd, uint32_t flags, struct told *told)
 {
-    amrelay_sink_options options = {0};
-    options.size = sizeof options;
+    amrelay_sink_options options = AMRELAY_SINK_OPTIONS_INIT;
     options.fd = fd;
     options.flags = flags;
     options.on_resume = told_resume;
@@ -65,7 +64,7 @@ static void bytes_are_written_and_the_end_is_told(void)
 {
     struct setting setting;
     char bytes[10];
-    amrelay_stats stats = {0};
+    amrelay_stats stats = AMRELAY_STATS_INIT;
     set_up(&setting, 0);
     start(&setting);
     CHECK_CODE(amrelay_sink_push(setting.sink, "some ", 5), 0);
@@ -80,7 +79,6 @@ static void bytes_are_written_and_the_end_is_told(void)
     CHECK(is_open(setting.ends[1]));
     read_exactly(setting.ends[0], bytes, 10);
     CHECK(memcmp(bytes, "some bytes", 10) == 0);
-    stats.size = sizeof stats;
     CHECK_CODE(amrelay_sink_stats(setting.sink, &stats), 0);
     CHECK(stats.bytes == 10 && stats.method == AMRELAY_METHOD_COPY);
     tear_down(&setting);
@@ -234,8 +232,7 @@ static void wrong_options_are_refused(void)
 static void null_is_refused(void)
 {
     struct setting setting;
-    amrelay_stats stats = {0};
-    stats.size = sizeof stats;
+    amrelay_stats stats = AMRELAY_STATS_INIT;
     set_up(&setting, 0);
     CHECK_CODE(amrelay_sink_new(NULL, &setting.options, &setting.sink), AMRELAY_E_NULL);
     CHECK_CODE(amrelay_sink_new(setting.loop, NULL, &setting.sink), AMRELAY_E_NULL);
@@ -254,8 +251,7 @@ static void *use_from_another_thread(void *arg)
 {
     struct setting *setting = arg;
     amrelay_sink *sink = NULL;
-    amrelay_stats stats = {0};
-    stats.size = sizeof stats;
+    amrelay_stats stats = AMRELAY_STATS_INIT;
     CHECK_CODE(amrelay_sink_new(setting->loop, &setting->options, &sink), AMRELAY_E_THREAD);
     CHECK_CODE(amrelay_sink_push(setting->sink, "x", 1), AMRELAY_E_THREAD);
     CHECK_CODE(amrelay_sink_finish(setting->sink), AMRELAY_E_THREAD);

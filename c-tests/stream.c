@@ -31,8 +31,7 @@ static void tear_down(struct setting *setting)
 
 static amrelay_stream_options stream_options(struct setting *setting, uint32_t handle)
 {
-    amrelay_stream_options options = {0};
-    options.size = sizeof options;
+    amrelay_stream_options options = AMRELAY_STREAM_OPTIONS_INIT;
     options.fd = setting->source[0];
     options.handle = handle;
     options.on_end = told_end;
@@ -47,8 +46,7 @@ static void start(struct setting *setting, const amrelay_stream_options *options
 
 static amrelay_stats stats_of(const amrelay_stream *stream)
 {
-    amrelay_stats stats = {0};
-    stats.size = sizeof stats;
+    amrelay_stats stats = AMRELAY_STATS_INIT;
     CHECK_CODE(amrelay_stream_stats(stream, &stats), 0);
     return stats;
 }
@@ -341,8 +339,7 @@ static void null_is_refused(void)
 {
     struct setting setting;
     amrelay_stream_options options;
-    amrelay_stats stats = {0};
-    stats.size = sizeof stats;
+    amrelay_stats stats = AMRELAY_STATS_INIT;
     set_up(&setting, AMRELAY_LINK_FRAMED);
     options = stream_options(&setting, 1);
     CHECK_CODE(amrelay_stream_start(NULL, &options, &setting.stream), AMRELAY_E_NULL);
@@ -363,8 +360,7 @@ static void *use_from_another_thread(void *arg)
     struct setting *setting = arg;
     amrelay_stream_options options = stream_options(setting, 2);
     amrelay_stream *stream = NULL;
-    amrelay_stats stats = {0};
-    stats.size = sizeof stats;
+    amrelay_stats stats = AMRELAY_STATS_INIT;
     CHECK_CODE(amrelay_stream_start(setting->link, &options, &stream), AMRELAY_E_THREAD);
     CHECK_CODE(amrelay_stream_pause(setting->stream), AMRELAY_E_THREAD);
     CHECK_CODE(amrelay_stream_resume(setting->stream), AMRELAY_E_THREAD);

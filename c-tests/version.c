@@ -61,6 +61,32 @@ static void keep_line(void *arg, int level, const char *message)
     snprintf(lines->text, sizeof lines->text, "%s", message);
 }
 
+static void fail_again(void *arg, int level, const char *message)
+{
+    keep_line(arg, level, message);
+    CHECK_CODE(amrelay_tee_start(NULL, NULL), AMRELAY_E_NULL);
+}
+
+static void *fail_once(void *arg)
+{
+    (void)arg;
+    CHECK_CODE(amrelay_loop_new(NULL), AMRELAY_E_NULL);
+    return NULL;
+}
+
+static void a_log_function_that_calls_what_fails_is_not_called_for_that(void)
+{
+    struct log_lines lines = {0, 0, ""};
+    CHECK_CODE(amrelay_set_log(fail_again, &lines), 0);
+    fail_once(NULL);
+    CHECK(lines.count == 1);
+    CHECK(strcmp(amrelay_error(), "amrelay_tee_start: options is NULL") == 0);
+    fail_once(NULL);
+    in_another_thread(fail_once, NULL);
+    CHECK(lines.count == 3);
+    CHECK_CODE(amrelay_set_log(NULL, NULL), 0);
+}
+
 static void log_lines_go_to_the_function_until_it_is_taken_away(void)
 {
     struct log_lines lines = {0, 0, ""};
@@ -86,6 +112,7 @@ int main(void)
         CASE(system_errors_have_the_text_of_the_system),
         CASE(last_failure_names_the_function_and_stays_in_its_thread),
         CASE(log_lines_go_to_the_function_until_it_is_taken_away),
+        CASE(a_log_function_that_calls_what_fails_is_not_called_for_that),
     };
     return RUN(cases);
 }

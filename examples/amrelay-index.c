@@ -185,7 +185,7 @@ static void read_archive(amrelay_index *index)
 int main(int argc, char **argv)
 {
     amrelay_index *index = NULL;
-    amrelay_index_result result = {0};
+    amrelay_index_result result = AMRELAY_INDEX_RESULT_INIT;
     int detect = argc == 2 && strcmp(argv[1], "-d") == 0;
     if (argc > 1 && !detect) {
         fputs("usage: amrelay-index [-d] < archive.tar\n", stderr);
@@ -193,7 +193,6 @@ int main(int argc, char **argv)
     }
     check(amrelay_index_new_format(detect ? AMRELAY_INDEX_FORMAT_DETECT : AMRELAY_INDEX_FORMAT_TAR, &index));
     read_archive(index);
-    result.size = sizeof result;
     check(amrelay_index_finish(index, &result));
     if (fflush(stdout) != 0)
         fail("standard output", strerror(errno));

@@ -9,7 +9,8 @@
  *     -i FILE     write the index to FILE
  *     -d NUMBER   write the index to the open descriptor of that number, from 2 on
  *     -c COMMAND  have sh run COMMAND on a copy of the data to make the index; without it the data is a tar archive
- *     -p          move the data the portable way, through a buffer
+ *     -z          do not copy the data where the system can do without: the program that writes it uses write(2)
+ *                 alone, as tar and dump do, but not every cat
  *
  * CRC-32C, counts and times go to standard error. Ends with status 0; with 1 if not all data was passed on;
  * with 2 if the options are wrong; with 3 if only the index is not complete.
@@ -29,7 +30,7 @@ enum { DATA_LOST = 1, WRONG_OPTIONS = 2, INDEX_INCOMPLETE = 3 };
 
 static void usage(void)
 {
-    fputs("usage: amrelay-tee [-p] [-i FILE | -d NUMBER] [-c COMMAND] < data > output\n", stderr);
+    fputs("usage: amrelay-tee [-z] [-i FILE | -d NUMBER] [-c COMMAND] < data > output\n", stderr);
     exit(WRONG_OPTIONS);
 }
 
@@ -67,17 +68,14 @@ static int number(const char *text)
 
 static amrelay_tee_options parse(int argc, char **argv)
 {
-    amrelay_tee_options options = {0};
+    amrelay_tee_options options = AMRELAY_TEE_OPTIONS_INIT;
     int option;
-    options.size = sizeof options;
     options.flags = AMRELAY_TEE_CRC | AMRELAY_TEE_TAKE_INPUT | AMRELAY_TEE_TAKE_OUTPUT;
     options.input_fd = STDIN_FILENO;
     options.output_fd = STDOUT_FILENO;
-    options.index_fd = -1;
-    options.error_fd = -1;
-    while ((option = getopt(argc, argv, "c:d:i:p")) != -1) {
-        if (option == 'p')
-            options.flags |= AMRELAY_TEE_COPY;
+    while ((option = getopt(argc, argv, "c:d:i:z")) != -1) {
+        if (option == 'z')
+            options.flags |= AMRELAY_TEE_ZERO_COPY;
         else if (option == 'c')
             options.index_command = optarg;
         else if (option == 'i' && options.index_fd == -1) {
@@ -110,7 +108,7 @@ static void report(const amrelay_tee_result *result)
 int main(int argc, char **argv)
 {
     amrelay_tee_options options;
-    amrelay_tee_result result = {0};
+    amrelay_tee_result result = AMRELAY_TEE_RESULT_INIT;
     amrelay_tee *tee = NULL;
     int status = 0;
     expect_standard_descriptors();
@@ -119,7 +117,6 @@ int main(int argc, char **argv)
         fprintf(stderr, "amrelay-tee: %s\n", amrelay_error());
         return WRONG_OPTIONS;
     }
-    result.size = sizeof result;
     if (amrelay_tee_wait(tee, &result) < 0) {
         fprintf(stderr, "amrelay-tee: %s\n", amrelay_error());
         status = DATA_LOST;

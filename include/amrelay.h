@@ -7,8 +7,9 @@
  * number on failure: -errno or one of AMRELAY_E_. amrelay_strerror gives the text of a number,
  * amrelay_error what went wrong last in this thread. Outputs are written only on success.
  *
- * Structs: set the size field to sizeof the struct, and every field that is not used to zero, but a
- * descriptor to -1: 0 is one. All sizes and lengths are in bytes.
+ * Structs: begin with the macro of the struct's name that ends in _INIT. It sets the size field to
+ * sizeof the struct, descriptors to -1, for none (0 is one), and all else to zero, which stands for
+ * what is usual. All sizes and lengths are in bytes.
  *
  * Handles: made by a _new or _start function, ended by the matching _free function, which takes
  * NULL as well. A handle that is freed must not be used again. Unless its comment says otherwise a
@@ -40,6 +41,35 @@
 
 #include <stddef.h>
 #include <stdint.h>
+
+/**
+ * Begins an amrelay_stats, as `amrelay_stats stats = AMRELAY_STATS_INIT;` in C and C++.
+ */
+#define AMRELAY_STATS_INIT { sizeof(amrelay_stats), 0, 0, 0, 0, 0, 0 }
+/**
+ * Begins an amrelay_link_options likewise.
+ */
+#define AMRELAY_LINK_OPTIONS_INIT { sizeof(amrelay_link_options), 0, -1, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, 0 }
+/**
+ * Begins an amrelay_stream_options likewise.
+ */
+#define AMRELAY_STREAM_OPTIONS_INIT { sizeof(amrelay_stream_options), -1, 0, 0, NULL, NULL, NULL }
+/**
+ * Begins an amrelay_sink_options likewise.
+ */
+#define AMRELAY_SINK_OPTIONS_INIT { sizeof(amrelay_sink_options), -1, 0, 0, 0, NULL, NULL, NULL }
+/**
+ * Begins an amrelay_index_result likewise.
+ */
+#define AMRELAY_INDEX_RESULT_INIT { sizeof(amrelay_index_result), 0, 0, 0, 0 }
+/**
+ * Begins an amrelay_tee_options likewise.
+ */
+#define AMRELAY_TEE_OPTIONS_INIT { sizeof(amrelay_tee_options), 0, -1, -1, NULL, 0, -1, NULL, -1, NULL, NULL, 0 }
+/**
+ * Begins an amrelay_tee_result likewise.
+ */
+#define AMRELAY_TEE_RESULT_INIT { sizeof(amrelay_tee_result), 0, 0, 0, 0, 0, 0, 0, 0, 0, AMRELAY_STATS_INIT }
 
 /**
  * First number of the version this header belongs to.
@@ -190,10 +220,12 @@
  * stream has a `tap`, or the link is a callback link, its pipe is enlarged, and its bytes are spliced where the system
  * allows it.
  *
- * A spliced byte is sent as it is when the connection takes it, one that is copied as it was when it was read. The two
- * differ only where the writer of the pipe has handed pages over (sendfile, splice, vmsplice) that are changed while
- * they wait: a CRC that was made of them before is not that of the bytes sent. A writer that uses write(2) alone cannot
- * do that; for any other one, leave the flag out or set a `tap`.
+ * Splicing passes references to pages on, into a socket's queue too: a frame's bytes are what those pages hold when the
+ * network takes them, or takes them again because a packet was lost. A writer that uses write(2) alone leaves pages that
+ * do not change. One that lends pages of a file or its own memory (sendfile, splice, vmsplice) may have sent what was
+ * written there since: a CRC that was made before is then not that of the bytes sent. For such a writer leave the flag
+ * out or set a `tap`; a tee between it and the stream copies (see `AMRELAY_TEE_ZERO_COPY`). The stream's length and its
+ * frames are right in any case.
  */
 #define AMRELAY_STREAM_BULK 1
 
@@ -249,10 +281,19 @@
 #define AMRELAY_TEE_TAKE_INDEX 8
 
 /**
- * Flag of a tee: move the bytes through a buffer even where the system could do without, as the environment variable
- * `AMRELAY_TEE=copy` does.
+ * Flag of a tee: the host promises that whatever writes into the pipe `input_fd`, all the stream long and whichever
+ * process it is, writes with write(2) or writev(2) alone; then the bytes are not copied where input and output are
+ * pipes large enough for that to be faster.
+ *
+ * What tee(2) and splice(2) pass on are references. The pages of a writer with write(2) belong to the pipe and do not
+ * change. A writer with sendfile(2), splice(2) or vmsplice(2) (among them cat, busybox, pv) shows pages of a file, or its
+ * own memory: when they change, the output's reader gets other bytes than CRC and index have seen, and a wrong CRC is
+ * told. The same goes for bytes that neither of them looks at: they could be older or newer than their neighbours.
+ *
+ * Without the flag all bytes go through a buffer of the tee's, so that what is sent is what was summed; the environment
+ * variable `AMRELAY_TEE=copy` overrules the flag, but not in a set-uid program.
  */
-#define AMRELAY_TEE_COPY 16
+#define AMRELAY_TEE_ZERO_COPY 16
 
 /**
  * Index of a tee: none.
@@ -325,7 +366,8 @@ typedef struct amrelay_tee amrelay_tee;
  * Takes a log line of the library: one line without its end, valid during the call only.
  *
  * It is called in whichever thread has something to tell, the library's own included, and must not call the library
- * except for `amrelay_version` and `amrelay_strerror`.
+ * except for `amrelay_version`, `amrelay_strerror` and `amrelay_error`. What another call has to tell all the same is lost:
+ * while the function runs it is not called again in the same thread.
  */
 typedef void (*amrelay_log_fn)(void *arg, int level, const char *message);
 
@@ -569,9 +611,7 @@ typedef struct amrelay_tee_options {
      */
     uint32_t flags;
     /**
-     * Where the stream comes from, lent unless a flag says otherwise. The tee must be its only reader. A writer that
-     * splices a file into this pipe shows the file's own pages: if the file changes before the output's reader has
-     * them, that reader gets other bytes than the CRC has seen. `AMRELAY_TEE_COPY` is for such writers.
+     * Where the stream comes from, lent unless a flag says otherwise. The tee must be its only reader.
      */
     int input_fd;
     /**
@@ -579,8 +619,8 @@ typedef struct amrelay_tee_options {
      */
     int output_fd;
     /**
-     * Used if `output_fd` is -1: takes all the bytes, waiting as long as it must, and returns 0, or -errno, which ends
-     * the tee. It is called in the tee's thread, where `amrelay_tee_wait` for this tee fails.
+     * In the place of `output_fd`, NULL if that is set: takes all the bytes, waiting as long as it must, and returns 0,
+     * or -errno, which ends the tee. It is called in the tee's thread, where `amrelay_tee_wait` for this tee fails.
      */
     int (*write)(void *arg, const void *buf, size_t len);
     /**
@@ -588,16 +628,17 @@ typedef struct amrelay_tee_options {
      */
     uint32_t index;
     /**
-     * Where the index goes, lent unless a flag says otherwise; not looked at for `AMRELAY_INDEX_NONE`.
+     * Where the index goes, lent unless a flag says otherwise; -1, or 0, for `AMRELAY_INDEX_NONE`. An index does not go to
+     * descriptor 0, which is what a forgotten field says: a file that has got this number can be duplicated (dup(2)).
      */
     int index_fd;
     /**
-     * For `AMRELAY_INDEX_COMMAND`: is given to `sh -c`, which inherits the environment and no descriptor but its standard
-     * ones, and takes all signals.
+     * For `AMRELAY_INDEX_COMMAND`, else NULL: is given to `sh -c`, which inherits the environment and no descriptor but its
+     * standard ones, and takes all signals.
      */
     const char *index_command;
     /**
-     * For `AMRELAY_INDEX_COMMAND`: standard error of the command, lent; -1: the caller's own.
+     * For `AMRELAY_INDEX_COMMAND`: standard error of the command, lent; -1: the caller's own. Not descriptor 0, as above.
      */
     int error_fd;
     /**
@@ -612,7 +653,7 @@ typedef struct amrelay_tee_options {
     void *arg;
     /**
      * What the data pipes are enlarged to where the system allows it, in bytes; 0: 1 MiB. They are never made smaller.
-     * If one holds less than 256 KiB then, the bytes are copied, since the other way is no faster.
+     * If one holds less than 256 KiB then, the bytes are copied in any case, since the other way is no faster.
      */
     size_t pipe_size;
 } amrelay_tee_options;
@@ -626,15 +667,19 @@ typedef struct amrelay_tee_result {
      */
     size_t size;
     /**
-     * Bytes that the output took.
+     * Bytes that the output took: the first of the stream.
      */
     uint64_t bytes;
+    /**
+     * Bytes of the stream that the tee has read: as many as `bytes`, or more if the output failed.
+     */
+    uint64_t read_bytes;
     /**
      * Lines of the index, as far as it came; 0 if a command makes it.
      */
     uint64_t entries;
     /**
-     * CRC-32C of the stream; 0 if it was not asked for or the output failed.
+     * CRC-32C of the first `read_bytes` bytes of the stream, whatever became of them; 0 if it was not asked for.
      */
     uint32_t crc32c;
     /**
@@ -642,12 +687,12 @@ typedef struct amrelay_tee_result {
      */
     int32_t input_code;
     /**
-     * 0, or -errno: the output took no more.
+     * 0, or -errno: the output took no more (-ECANCELED: `amrelay_tee_cancel`).
      */
     int32_t output_code;
     /**
      * 0, `AMRELAY_E_DAMAGED`, `AMRELAY_E_COMMAND`, or -errno: the index is not complete (-EPIPE: its reader has gone,
-     * -ECANCELED: the output failed).
+     * -ECANCELED: the output failed, or `amrelay_tee_cancel`).
      */
     int32_t index_code;
     /**
@@ -1265,12 +1310,16 @@ void amrelay_index_free(struct amrelay_index *index);
  * NULL: `options` and `out` NULL are refused, `write` NULL only if `output_fd` is -1, `index_command` NULL only for
  * `AMRELAY_INDEX_COMMAND`.
  *
- * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if a flag or the index is unknown, a descriptor
- * that is needed is negative, or one that the tee is to take is named twice; -EBADF if one is not open; -EAGAIN if
- * there can be no further thread; `AMRELAY_E_PANIC`.
+ * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if options contradict each other, as `amrelay_error`
+ * says: a flag or the index is unknown; a descriptor that is needed is negative, or 0 for the index; there are two
+ * outputs; there is an `index_fd` or a command, but not that index; a descriptor that the tee is to take is missing or
+ * named twice; two ends are the same pipe or file, so that the tee would read what it writes, or index and data would
+ * be mixed; -EBADF if a descriptor is not open, or not for its use; -EAGAIN if there can be no further thread; -EMFILE,
+ * -ENFILE if there can be no further descriptor; `AMRELAY_E_PANIC`.
  *
  * Threads: any thread. Do not change the environment at the same time; with an index command, not before
- * `index_started` either. The tee's thread takes no signals but those that its own faults would raise.
+ * `index_started` either. The tee's thread takes no signals but those that its own faults would raise, and has a stack of
+ * 2 MiB, on which the host's functions run, too.
  */
 int amrelay_tee_start(const struct amrelay_tee_options *options,
                       struct amrelay_tee **out);
@@ -1293,6 +1342,39 @@ int amrelay_tee_wait(struct amrelay_tee *tee,
                      struct amrelay_tee_result *result);
 
 /**
+ * Ends a tee soon, whatever it waits for. If it has not passed all data on by then, it fails as if its output had taken no
+ * more: `output_code` is -ECANCELED, and so is `index_code`. If only the index was under way, only that is. It is still to
+ * be waited for, if wanted, and to be freed. Nothing happens to a tee that has ended.
+ *
+ * A call of the host's `write` or `index_started` that is under way is not interrupted: the tee ends after it has returned.
+ * An index command is killed; what it has started itself finds its input closed.
+ *
+ * Ownership: nothing changes hands. What the tee owns is closed when it has ended.
+ *
+ * NULL: `tee` NULL is refused.
+ *
+ * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
+ *
+ * Threads: any thread, any time, also while another one waits for the tee, and in the tee's own functions.
+ */
+int amrelay_tee_cancel(struct amrelay_tee *tee);
+
+/**
+ * Gives a descriptor that becomes readable when the tee has ended, for a poll(2) or an `AMRELAY_EVENT_READ` event:
+ * `amrelay_tee_wait` does not wait any more then.
+ *
+ * Ownership: the descriptor is the tee's and lives until that is freed. It may be polled and nothing else: not read
+ * from, not written to, not closed.
+ *
+ * NULL: `tee` NULL is refused.
+ *
+ * Returns: the descriptor, the same each time; `AMRELAY_E_NULL`; `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
+ *
+ * Threads: any thread, any time.
+ */
+int amrelay_tee_ended_fd(const struct amrelay_tee *tee);
+
+/**
  * Tells in words what was wrong with the index.
  *
  * Ownership: the text is the tee's and lives until that is freed.
@@ -1307,6 +1389,7 @@ const char *amrelay_tee_index_message(const struct amrelay_tee *tee);
 
 /**
  * Frees a tee. It waits until the tee has ended, except in the tee's own thread: then the tee goes on to its end.
+ * `amrelay_tee_cancel` makes that soon.
  *
  * Ownership: `tee` and its message are gone. Lent descriptors stay the caller's.
  *

@@ -44,8 +44,8 @@ while os.splice(0, sink, 1 << 20):
 index() { build/examples/amrelay-index; }
 gnu_tar() { LC_ALL=C tar -tf - 2>/dev/null | sed -e 's/^\.//'; }
 bsd_tar() { LC_ALL=C bsdtar -tf -; }
-tee_crc() { build/examples/amrelay-tee 2>/dev/null; }
-tee_index() { build/examples/amrelay-tee -i "$data/index" 2>/dev/null; }
+tee_crc() { build/examples/amrelay-tee -z 2>/dev/null; }
+tee_index() { build/examples/amrelay-tee -z -i "$data/index" 2>/dev/null; }
 
 # measure WRITER WAY: prints the milliseconds of one run.
 measure() {

@@ -34,7 +34,18 @@ macro_rules! programs {
 }
 
 programs!(
-    event, index, layout, link, no_thread, sink, stream, tee, version
+    environment,
+    event,
+    index,
+    layout,
+    link,
+    no_thread,
+    sink,
+    stream,
+    tee,
+    tee_end,
+    tee_options,
+    version
 );
 
 #[test]

@@ -130,7 +130,10 @@ fn items() -> Vec<Item> {
 }
 
 fn is_function(item: &Item) -> bool {
-    item.text.contains('(') && !item.text.starts_with("typedef") && !item.text.contains("(*")
+    let other = ["typedef", "#define"];
+    item.text.contains('(')
+        && !item.text.contains("(*")
+        && !other.iter().any(|word| item.text.starts_with(word))
 }
 
 #[test]

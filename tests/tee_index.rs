@@ -232,7 +232,7 @@ fn a_broken_pipe_ends_a_part_of_an_index_command() {
 #[test]
 fn an_index_command_takes_all_signals() {
     let command = "sed -n 's/^SigBlk:\t*0*//p' /proc/self/status; cat >/dev/null";
-    let (_, index) = with_command_in_thread(b"data", command, Method::Auto);
+    let (_, index) = with_command_in_thread(b"data", command, Method::ZeroCopy);
     assert_eq!(String::from_utf8(index).unwrap(), "\n");
 }
 

@@ -37,7 +37,7 @@ fn nothing_is_left_behind_and_no_sigpipe_gets_through() {
         }
     });
     assert_eq!(
-        through_tee(&archive, Method::Auto).report.way,
+        through_tee(&archive, Method::ZeroCopy).report.way,
         Way::ZeroCopy
     );
     assert!(index_without_standard_input(&archive) == archive);
@@ -89,7 +89,7 @@ fn index_without_standard_input(archive: &[u8]) -> Vec<u8> {
 fn assert_standard_numbers_stay_closed() {
     let (input, writer) = pipe();
     let (reader, output) = pipe();
-    let config = config(input, output, Index::None, Method::Auto);
+    let config = config(input, output, Index::None, Method::ZeroCopy);
     let (mut writer, mut reader) = (File::from(writer), File::from(reader));
     let closed = [libc::STDIN_FILENO, libc::STDOUT_FILENO];
     let (mut tee, taken) = without(&closed, || {
@@ -111,7 +111,14 @@ fn index_of_lost_child(archive: &[u8]) -> IndexEnd {
     let (index_reader, index) = command_index(&"x".repeat(1 << 20));
     // SAFETY: no handler is installed, and this test has no other children now.
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
-    let outcome = through(pipe(), pipe(), archive, index, index_reader, Method::Auto);
+    let outcome = through(
+        pipe(),
+        pipe(),
+        archive,
+        index,
+        index_reader,
+        Method::ZeroCopy,
+    );
     // SAFETY: as above.
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
     outcome.assert_data(archive);

@@ -1,10 +1,11 @@
 //! Descriptors that C hands over.
 
 use std::ffi::c_int;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsFd as _, FromRawFd, OwnedFd};
 
 use super::error::Failure;
 use crate::sys::Descriptor;
+use crate::sys::descriptor::{Access, allows};
 
 /// A descriptor that stays the caller's.
 pub(super) fn lend(fd: c_int, what: &str) -> Result<Descriptor, Failure> {
@@ -20,6 +21,20 @@ pub(super) fn lend(fd: c_int, what: &str) -> Result<Descriptor, Failure> {
 pub(super) unsafe fn take(fd: c_int) -> OwnedFd {
     // SAFETY: open, and nobody else closes it, as the caller promised.
     unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// Checks that `fd` is an open descriptor that can be used so.
+pub(super) fn check_access(fd: c_int, what: &str, access: Access) -> Result<(), Failure> {
+    let lent = lend(fd, what)?;
+    if allows(lent.as_fd(), access)? {
+        return Ok(());
+    }
+    let use_of_it = match access {
+        Access::Read => "reading",
+        Access::Write => "writing",
+    };
+    let text = format!("{what} {fd} is not open for {use_of_it}");
+    Err(Failure::new(-libc::EBADF, text))
 }
 
 /// Checks that `fd` is an open descriptor.

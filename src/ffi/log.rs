@@ -1,5 +1,6 @@
 //! Log lines for the host.
 
+use std::cell::Cell;
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Once, PoisonError, RwLock};
@@ -21,7 +22,8 @@ pub const AMRELAY_LOG_DEBUG: c_int = 4;
 /// Takes a log line of the library: one line without its end, valid during the call only.
 ///
 /// It is called in whichever thread has something to tell, the library's own included, and must not call the library
-/// except for `amrelay_version` and `amrelay_strerror`.
+/// except for `amrelay_version`, `amrelay_strerror` and `amrelay_error`. What another call has to tell all the same is lost:
+/// while the function runs it is not called again in the same thread.
 pub type amrelay_log_fn =
     Option<unsafe extern "C" fn(arg: *mut c_void, level: c_int, message: *const c_char)>;
 
@@ -38,6 +40,11 @@ unsafe impl Send for Target {}
 unsafe impl Sync for Target {}
 
 static TARGET: RwLock<Option<Target>> = RwLock::new(None);
+
+thread_local! {
+    /// Whether the host's function is running in this thread. What it calls may fail, and then tells of that.
+    static TELLING: Cell<bool> = const { Cell::new(false) };
+}
 
 /// Hands the lines of this crate to the host's function.
 struct Bridge;
@@ -61,8 +68,12 @@ impl Log for Bridge {
         let Ok(message) = CString::new(line) else {
             return;
         };
+        if TELLING.replace(true) {
+            return;
+        }
         // SAFETY: the host gave function and argument for this; the message lives until the call returns.
         unsafe { (target.function)(target.arg, record.level() as c_int, message.as_ptr()) };
+        TELLING.set(false);
     }
 
     fn flush(&self) {}

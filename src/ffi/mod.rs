@@ -28,4 +28,5 @@ pub mod sink;
 pub mod stats;
 pub mod stream;
 pub mod tee;
+mod tee_check;
 pub mod version;

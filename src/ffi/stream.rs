@@ -17,10 +17,12 @@ use crate::relay::{Method, Stream, StreamOptions, TapCallback};
 /// stream has a `tap`, or the link is a callback link, its pipe is enlarged, and its bytes are spliced where the system
 /// allows it.
 ///
-/// A spliced byte is sent as it is when the connection takes it, one that is copied as it was when it was read. The two
-/// differ only where the writer of the pipe has handed pages over (sendfile, splice, vmsplice) that are changed while
-/// they wait: a CRC that was made of them before is not that of the bytes sent. A writer that uses write(2) alone cannot
-/// do that; for any other one, leave the flag out or set a `tap`.
+/// Splicing passes references to pages on, into a socket's queue too: a frame's bytes are what those pages hold when the
+/// network takes them, or takes them again because a packet was lost. A writer that uses write(2) alone leaves pages that
+/// do not change. One that lends pages of a file or its own memory (sendfile, splice, vmsplice) may have sent what was
+/// written there since: a CRC that was made before is then not that of the bytes sent. For such a writer leave the flag
+/// out or set a `tap`; a tee between it and the stream copies (see `AMRELAY_TEE_ZERO_COPY`). The stream's length and its
+/// frames are right in any case.
 pub const AMRELAY_STREAM_BULK: u32 = 1;
 
 /// A local descriptor that is read into a link.

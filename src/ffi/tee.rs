@@ -1,7 +1,7 @@
 //! Tees, as C sees them.
 
-use std::ffi::{CStr, CString, c_char, c_int, c_void};
-use std::os::fd::RawFd;
+use std::ffi::{CString, c_char, c_int, c_void};
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::process::ExitStatusExt;
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -14,9 +14,12 @@ use super::handle::{Handle, Marks, check_out, enter, hold, publish, retire, this
 use super::layout::{self, Layout};
 use super::link::check_code;
 use super::stats::{AMRELAY_METHOD_COPY, AMRELAY_METHOD_SPLICE, amrelay_stats};
+use super::tee_check;
 use crate::index::Outcome;
 use crate::sys::Descriptor;
-use crate::tee::{Callback, Config, Index, IndexEnd, Method, Output, Report, Started, Tee, Way};
+use crate::tee::{
+    Callback, Config, Control, Index, IndexEnd, Method, Output, Report, Started, Tee, Way,
+};
 
 /// Flag of a tee: compute the CRC-32C (Castagnoli) of the stream.
 pub const AMRELAY_TEE_CRC: u32 = 1;
@@ -26,9 +29,18 @@ pub const AMRELAY_TEE_TAKE_INPUT: u32 = 2;
 pub const AMRELAY_TEE_TAKE_OUTPUT: u32 = 4;
 /// Flag of a tee: `index_fd` is the tee's, which closes it as soon as the index has ended.
 pub const AMRELAY_TEE_TAKE_INDEX: u32 = 8;
-/// Flag of a tee: move the bytes through a buffer even where the system could do without, as the environment variable
-/// `AMRELAY_TEE=copy` does.
-pub const AMRELAY_TEE_COPY: u32 = 16;
+/// Flag of a tee: the host promises that whatever writes into the pipe `input_fd`, all the stream long and whichever
+/// process it is, writes with write(2) or writev(2) alone; then the bytes are not copied where input and output are
+/// pipes large enough for that to be faster.
+///
+/// What tee(2) and splice(2) pass on are references. The pages of a writer with write(2) belong to the pipe and do not
+/// change. A writer with sendfile(2), splice(2) or vmsplice(2) (among them cat, busybox, pv) shows pages of a file, or its
+/// own memory: when they change, the output's reader gets other bytes than CRC and index have seen, and a wrong CRC is
+/// told. The same goes for bytes that neither of them looks at: they could be older or newer than their neighbours.
+///
+/// Without the flag all bytes go through a buffer of the tee's, so that what is sent is what was summed; the environment
+/// variable `AMRELAY_TEE=copy` overrules the flag, but not in a set-uid program.
+pub const AMRELAY_TEE_ZERO_COPY: u32 = 16;
 
 /// Index of a tee: none.
 pub const AMRELAY_INDEX_NONE: u32 = 0;
@@ -44,6 +56,7 @@ pub const AMRELAY_INDEX_COMMAND: u32 = 2;
 pub struct amrelay_tee {
     marks: Marks,
     tee: Mutex<Tee>,
+    control: Arc<Control>,
     /// The number of the tee's own thread, from its start on.
     thread: Arc<OnceLock<u64>>,
     message: OnceLock<CString>,
@@ -65,24 +78,23 @@ pub struct amrelay_tee_options {
     pub size: size_t,
     /// `AMRELAY_TEE_` flags, 0 for none.
     pub flags: u32,
-    /// Where the stream comes from, lent unless a flag says otherwise. The tee must be its only reader. A writer that
-    /// splices a file into this pipe shows the file's own pages: if the file changes before the output's reader has
-    /// them, that reader gets other bytes than the CRC has seen. `AMRELAY_TEE_COPY` is for such writers.
+    /// Where the stream comes from, lent unless a flag says otherwise. The tee must be its only reader.
     pub input_fd: c_int,
     /// Where the stream goes, lent unless a flag says otherwise; -1: to `write`.
     pub output_fd: c_int,
-    /// Used if `output_fd` is -1: takes all the bytes, waiting as long as it must, and returns 0, or -errno, which ends
-    /// the tee. It is called in the tee's thread, where `amrelay_tee_wait` for this tee fails.
+    /// In the place of `output_fd`, NULL if that is set: takes all the bytes, waiting as long as it must, and returns 0,
+    /// or -errno, which ends the tee. It is called in the tee's thread, where `amrelay_tee_wait` for this tee fails.
     pub write:
         Option<unsafe extern "C" fn(arg: *mut c_void, buf: *const c_void, len: size_t) -> c_int>,
     /// One of `AMRELAY_INDEX_NONE`, `AMRELAY_INDEX_TAR`, `AMRELAY_INDEX_COMMAND`.
     pub index: u32,
-    /// Where the index goes, lent unless a flag says otherwise; not looked at for `AMRELAY_INDEX_NONE`.
+    /// Where the index goes, lent unless a flag says otherwise; -1, or 0, for `AMRELAY_INDEX_NONE`. An index does not go to
+    /// descriptor 0, which is what a forgotten field says: a file that has got this number can be duplicated (dup(2)).
     pub index_fd: c_int,
-    /// For `AMRELAY_INDEX_COMMAND`: is given to `sh -c`, which inherits the environment and no descriptor but its standard
-    /// ones, and takes all signals.
+    /// For `AMRELAY_INDEX_COMMAND`, else NULL: is given to `sh -c`, which inherits the environment and no descriptor but its
+    /// standard ones, and takes all signals.
     pub index_command: *const c_char,
-    /// For `AMRELAY_INDEX_COMMAND`: standard error of the command, lent; -1: the caller's own.
+    /// For `AMRELAY_INDEX_COMMAND`: standard error of the command, lent; -1: the caller's own. Not descriptor 0, as above.
     pub error_fd: c_int,
     /// For `AMRELAY_INDEX_COMMAND`: is told the command's process id as soon as it runs, in the tee's thread. For a
     /// host that waits for any of its children: if it takes this one's status before the tee does, `index_status` is 0
@@ -91,7 +103,7 @@ pub struct amrelay_tee_options {
     /// Given to `write` and `index_started`.
     pub arg: *mut c_void,
     /// What the data pipes are enlarged to where the system allows it, in bytes; 0: 1 MiB. They are never made smaller.
-    /// If one holds less than 256 KiB then, the bytes are copied, since the other way is no faster.
+    /// If one holds less than 256 KiB then, the bytes are copied in any case, since the other way is no faster.
     pub pipe_size: size_t,
 }
 
@@ -106,18 +118,20 @@ unsafe impl Layout for amrelay_tee_options {
 pub struct amrelay_tee_result {
     /// `sizeof(amrelay_tee_result)`, set by the caller.
     pub size: size_t,
-    /// Bytes that the output took.
+    /// Bytes that the output took: the first of the stream.
     pub bytes: u64,
+    /// Bytes of the stream that the tee has read: as many as `bytes`, or more if the output failed.
+    pub read_bytes: u64,
     /// Lines of the index, as far as it came; 0 if a command makes it.
     pub entries: u64,
-    /// CRC-32C of the stream; 0 if it was not asked for or the output failed.
+    /// CRC-32C of the first `read_bytes` bytes of the stream, whatever became of them; 0 if it was not asked for.
     pub crc32c: u32,
     /// 0, or -errno: the input could not be read to its end.
     pub input_code: i32,
-    /// 0, or -errno: the output took no more.
+    /// 0, or -errno: the output took no more (-ECANCELED: `amrelay_tee_cancel`).
     pub output_code: i32,
     /// 0, `AMRELAY_E_DAMAGED`, `AMRELAY_E_COMMAND`, or -errno: the index is not complete (-EPIPE: its reader has gone,
-    /// -ECANCELED: the output failed).
+    /// -ECANCELED: the output failed, or `amrelay_tee_cancel`).
     pub index_code: i32,
     /// Wait status of the index command, as waitpid(2) gives it; 0 if there was none.
     pub index_status: i32,
@@ -142,12 +156,16 @@ unsafe impl Layout for amrelay_tee_result {
 /// NULL: `options` and `out` NULL are refused, `write` NULL only if `output_fd` is -1, `index_command` NULL only for
 /// `AMRELAY_INDEX_COMMAND`.
 ///
-/// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if a flag or the index is unknown, a descriptor
-/// that is needed is negative, or one that the tee is to take is named twice; -EBADF if one is not open; -EAGAIN if
-/// there can be no further thread; `AMRELAY_E_PANIC`.
+/// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if options contradict each other, as `amrelay_error`
+/// says: a flag or the index is unknown; a descriptor that is needed is negative, or 0 for the index; there are two
+/// outputs; there is an `index_fd` or a command, but not that index; a descriptor that the tee is to take is missing or
+/// named twice; two ends are the same pipe or file, so that the tee would read what it writes, or index and data would
+/// be mixed; -EBADF if a descriptor is not open, or not for its use; -EAGAIN if there can be no further thread; -EMFILE,
+/// -ENFILE if there can be no further descriptor; `AMRELAY_E_PANIC`.
 ///
 /// Threads: any thread. Do not change the environment at the same time; with an index command, not before
-/// `index_started` either. The tee's thread takes no signals but those that its own faults would raise.
+/// `index_started` either. The tee's thread takes no signals but those that its own faults would raise, and has a stack of
+/// 2 MiB, on which the host's functions run, too.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn amrelay_tee_start(
     options: *const amrelay_tee_options,
@@ -165,6 +183,7 @@ pub unsafe extern "C" fn amrelay_tee_start(
         })?;
         let handle = amrelay_tee {
             marks: Marks::any_thread(),
+            control: Arc::clone(tee.control()),
             tee: Mutex::new(tee),
             thread,
             message: OnceLock::new(),
@@ -210,6 +229,52 @@ pub unsafe extern "C" fn amrelay_tee_wait(
     }
 }
 
+/// Ends a tee soon, whatever it waits for. If it has not passed all data on by then, it fails as if its output had taken no
+/// more: `output_code` is -ECANCELED, and so is `index_code`. If only the index was under way, only that is. It is still to
+/// be waited for, if wanted, and to be freed. Nothing happens to a tee that has ended.
+///
+/// A call of the host's `write` or `index_started` that is under way is not interrupted: the tee ends after it has returned.
+/// An index command is killed; what it has started itself finds its input closed.
+///
+/// Ownership: nothing changes hands. What the tee owns is closed when it has ended.
+///
+/// NULL: `tee` NULL is refused.
+///
+/// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
+///
+/// Threads: any thread, any time, also while another one waits for the tee, and in the tee's own functions.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn amrelay_tee_cancel(tee: *mut amrelay_tee) -> c_int {
+    // SAFETY: the caller passes NULL or a tee that is not freed.
+    unsafe {
+        enter("amrelay_tee_cancel", tee, |handle| {
+            handle.control.cancel();
+            Ok(0)
+        })
+    }
+}
+
+/// Gives a descriptor that becomes readable when the tee has ended, for a poll(2) or an `AMRELAY_EVENT_READ` event:
+/// `amrelay_tee_wait` does not wait any more then.
+///
+/// Ownership: the descriptor is the tee's and lives until that is freed. It may be polled and nothing else: not read
+/// from, not written to, not closed.
+///
+/// NULL: `tee` NULL is refused.
+///
+/// Returns: the descriptor, the same each time; `AMRELAY_E_NULL`; `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
+///
+/// Threads: any thread, any time.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn amrelay_tee_ended_fd(tee: *const amrelay_tee) -> c_int {
+    // SAFETY: the caller passes NULL or a tee that is not freed.
+    unsafe {
+        enter("amrelay_tee_ended_fd", tee, |handle| {
+            Ok(handle.control.ended().as_raw_fd())
+        })
+    }
+}
+
 /// Tells in words what was wrong with the index.
 ///
 /// Ownership: the text is the tee's and lives until that is freed.
@@ -234,6 +299,7 @@ pub unsafe extern "C" fn amrelay_tee_index_message(tee: *const amrelay_tee) -> *
 }
 
 /// Frees a tee. It waits until the tee has ended, except in the tee's own thread: then the tee goes on to its end.
+/// `amrelay_tee_cancel` makes that soon.
 ///
 /// Ownership: `tee` and its message are gone. Lent descriptors stay the caller's.
 ///
@@ -279,28 +345,21 @@ impl Plan {
     unsafe fn read(options: *const amrelay_tee_options) -> Result<Self, Failure> {
         // SAFETY: the caller's promise is the same.
         let options = unsafe { layout::read(options) }?;
-        let known = AMRELAY_TEE_CRC | AMRELAY_TEE_COPY | AMRELAY_TEE_TAKE_INPUT;
+        let known = AMRELAY_TEE_CRC | AMRELAY_TEE_ZERO_COPY | AMRELAY_TEE_TAKE_INPUT;
         layout::check_flags(
             options.flags,
             known | AMRELAY_TEE_TAKE_OUTPUT | AMRELAY_TEE_TAKE_INDEX,
         )?;
-        descriptor::check(options.input_fd, "input_fd")?;
-        match options.output_fd {
-            -1 if options.write.is_none() => return Err(Failure::null("options.write")),
-            -1 => (),
-            fd => descriptor::check(fd, "output_fd")?,
-        }
         // SAFETY: as for the struct.
-        let command = unsafe { check_index(&options) }?;
-        check_taken_once(&options)?;
+        let command = unsafe { tee_check::check(&options) }?;
         Ok(Self { options, command })
     }
 
     fn method(&self) -> Method {
-        if self.has(AMRELAY_TEE_COPY) {
-            Method::Copy
+        if self.has(AMRELAY_TEE_ZERO_COPY) {
+            Method::ZeroCopy
         } else {
-            Method::Auto
+            Method::Copy
         }
     }
 
@@ -361,10 +420,7 @@ impl Plan {
     }
 
     fn writer(&self) -> Option<Callback> {
-        let write = self
-            .options
-            .write
-            .filter(|_| self.options.output_fd == -1)?;
+        let write = self.options.write?;
         let arg = Argument(self.options.arg);
         Some(Box::new(move |bytes| {
             let arg = &arg;
@@ -372,51 +428,6 @@ impl Plan {
             check_code(unsafe { write(arg.0, bytes.as_ptr().cast(), bytes.len()) })
         }))
     }
-}
-
-/// Checks what the options say about the index, and copies the command.
-///
-/// # Safety
-/// `index_command` is NULL or terminated.
-unsafe fn check_index(options: &amrelay_tee_options) -> Result<CString, Failure> {
-    match options.index {
-        AMRELAY_INDEX_NONE => return Ok(CString::default()),
-        AMRELAY_INDEX_TAR | AMRELAY_INDEX_COMMAND => {
-            descriptor::check(options.index_fd, "index_fd")?;
-        }
-        other => return Err(Failure::argument(format!("{other} is not a kind of index"))),
-    }
-    if options.index == AMRELAY_INDEX_TAR {
-        return Ok(CString::default());
-    }
-    if options.error_fd != -1 {
-        descriptor::check(options.error_fd, "error_fd")?;
-    }
-    if options.index_command.is_null() {
-        return Err(Failure::null("options.index_command"));
-    }
-    // SAFETY: not NULL, and terminated as the caller promised.
-    Ok(unsafe { CStr::from_ptr(options.index_command) }.to_owned())
-}
-
-/// What is taken is closed as soon as its side has ended, so that no other side may have it.
-fn check_taken_once(options: &amrelay_tee_options) -> Result<(), Failure> {
-    let index = match options.index {
-        AMRELAY_INDEX_NONE => -1,
-        _ => options.index_fd,
-    };
-    let input = (options.input_fd, AMRELAY_TEE_TAKE_INPUT);
-    let output = (options.output_fd, AMRELAY_TEE_TAKE_OUTPUT);
-    let index = (index, AMRELAY_TEE_TAKE_INDEX);
-    let clash = |one: (RawFd, u32), other: (RawFd, u32)| {
-        one.0 == other.0 && one.0 != -1 && options.flags & (one.1 | other.1) != 0
-    };
-    if clash(input, output) || clash(input, index) || clash(output, index) {
-        return Err(Failure::argument(
-            "a descriptor that is to be taken is named twice",
-        ));
-    }
-    Ok(())
 }
 
 /// A descriptor that `Plan::read` saw to be open.
@@ -441,6 +452,7 @@ impl amrelay_tee_result {
         Self {
             size: size_of::<Self>(),
             bytes: report.bytes,
+            read_bytes: report.read,
             entries: report.entries,
             crc32c: report.crc.unwrap_or(0),
             input_code: report.input.as_ref().err().map_or(0, code_of),

@@ -6,12 +6,13 @@
 
 use std::ffi::{CStr, OsStr};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Child, Command, ExitStatus};
 
 use crate::sys::Descriptor;
+use crate::sys::child::wait_unless;
 use crate::sys::descriptor::duplicate;
 use crate::sys::pipe::pipe;
 use crate::sys::spawn::inherit_only_standard;
@@ -52,13 +53,23 @@ impl IndexCommand {
         self.child.id()
     }
 
-    /// Waits for the command to end. Its input must have been closed.
+    /// Waits for the command to end; not any longer once `interrupt` is readable: none then. Its input must have been
+    /// closed.
     ///
     /// A host that waits for any child of its process can be faster. The status is the host's then, who was told the
     /// process id, and success is reported here.
-    pub(crate) fn wait(mut self) -> io::Result<ExitStatus> {
-        match self.child.wait() {
-            Err(error) if error.raw_os_error() == Some(libc::ECHILD) => Ok(ExitStatus::default()),
+    pub(crate) fn wait(
+        &mut self,
+        interrupt: Option<BorrowedFd<'_>>,
+    ) -> io::Result<Option<ExitStatus>> {
+        let status = match interrupt {
+            Some(interrupt) => wait_unless(&mut self.child, interrupt),
+            None => self.child.wait().map(Some),
+        };
+        match status {
+            Err(error) if error.raw_os_error() == Some(libc::ECHILD) => {
+                Ok(Some(ExitStatus::default()))
+            }
             result => result,
         }
     }
@@ -67,13 +78,12 @@ impl IndexCommand {
     ///
     /// Kills the shell, unless it has ended: where the host has waited for it, its number may be another process's by
     /// now. The programs it started find their input closed; those that do not read it go on.
-    pub(crate) fn kill(mut self) -> io::Result<ExitStatus> {
-        match self.child.try_wait() {
-            Ok(Some(status)) => return Ok(status),
-            Ok(None) => self.child.kill()?,
-            Err(_) => {}
+    pub(crate) fn kill(mut self) -> io::Result<()> {
+        if let Ok(None) = self.child.try_wait() {
+            self.child.kill()?;
         }
-        self.wait()
+        self.wait(None)?;
+        Ok(())
     }
 }
 

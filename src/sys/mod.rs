@@ -3,7 +3,9 @@
 //! This room and `ffi` are the only ones with `unsafe`. A call that a platform lacks has a stand-in with the same
 //! signature here, so that the rooms above never ask which platform they run on.
 
+pub(crate) mod child;
 pub(crate) mod descriptor;
+pub(crate) mod environment;
 pub(crate) mod inlet;
 mod nowait;
 pub(crate) mod outlet;

@@ -3,10 +3,12 @@
 use std::io;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use std::os::fd::AsRawFd;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 
 use rustix::net::SendFlags;
 
+use super::descriptor::beyond_standard;
 use super::signal::SigpipeGuard;
 
 /// What a connection is made of. Amanda's `local`, `ssh` and `rsh` talk through a pair of pipes, the others through
@@ -27,6 +29,17 @@ impl Nature {
             Err(_) => Self::Other,
         }
     }
+}
+
+/// Two sockets that are connected to each other, close-on-exec and none of the standard descriptors.
+pub(crate) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (one, other) = UnixStream::pair()?;
+    Ok((beyond_standard(one.into())?, beyond_standard(other.into())?))
+}
+
+/// Lets the peer read the end, whoever else has the socket open. A peer that has gone needs no telling.
+pub(crate) fn end_writing(fd: BorrowedFd<'_>) {
+    let _ = rustix::net::shutdown(fd, rustix::net::Shutdown::Write);
 }
 
 /// Writes as many of `bytes` as are taken at once and returns how many.

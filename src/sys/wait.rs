@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::time::Duration;
 
 use rustix::event::Timespec;
 pub(crate) use rustix::event::{PollFd, PollFlags};
@@ -10,7 +11,17 @@ pub(crate) use rustix::event::{PollFd, PollFlags};
 ///
 /// Afterwards each entry's `revents` tell: `ERR`, `HUP` and `NVAL` come unasked. Waits again after a signal.
 pub(crate) fn wait(descriptors: &mut [PollFd<'_>]) -> io::Result<()> {
-    rustix::io::retry_on_intr(|| rustix::event::poll(descriptors, None))?;
+    wait_at_most(descriptors, None)
+}
+
+/// The same, but no longer than `limit`. A signal makes it begin anew.
+pub(crate) fn wait_at_most(
+    descriptors: &mut [PollFd<'_>],
+    limit: Option<Duration>,
+) -> io::Result<()> {
+    // A time too long for the system is for ever.
+    let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
+    rustix::io::retry_on_intr(|| rustix::event::poll(descriptors, limit.as_ref()))?;
     Ok(())
 }
 

@@ -13,8 +13,10 @@ pub(super) fn run(flow: &mut Flow, buffer: &mut [u8]) -> Result<(), Stop> {
         }
         let bytes = &buffer[..count];
         // The output's reader works on its share while CRC and index are at it here.
-        let taken = flow.offer(bytes)?;
-        flow.show(bytes)?;
+        let offered = flow.offer(bytes);
+        flow.sum(bytes);
+        let taken = offered?;
+        flow.list(bytes)?;
         flow.send(&bytes[taken..])?;
     }
 }

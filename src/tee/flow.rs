@@ -12,6 +12,7 @@ use crate::sys::outlet::Outlet;
 use crate::sys::wait::{PollFd, PollFlags, wait};
 
 use super::backlog::Backlog;
+use super::control::Interrupt;
 use super::watch::Watch;
 use super::{Callback, Output};
 
@@ -52,6 +53,7 @@ pub(super) struct Flow {
     output: Sink,
     watch: Watch,
     meter: Meter,
+    interrupt: Interrupt,
 }
 
 /// What a poll found.
@@ -61,18 +63,24 @@ struct Found {
 }
 
 impl Flow {
-    pub(super) fn new(input: Descriptor, output: Sink, watch: Watch) -> Self {
+    pub(super) fn new(input: Descriptor, output: Sink, watch: Watch, interrupt: Interrupt) -> Self {
         Self {
             input: Inlet::new(input),
             output,
             watch,
             meter: Meter::start(),
+            interrupt,
         }
     }
 
+    /// Fails if the host wants the tee to end.
+    pub(super) fn check(&self) -> Result<(), Stop> {
+        self.interrupt.check()
+    }
+
     /// Closes both ends, as far as they are owned.
-    pub(super) fn close(self) -> (Watch, Meter) {
-        (self.watch, self.meter)
+    pub(super) fn close(self) -> (Watch, Meter, Interrupt) {
+        (self.watch, self.meter, self.interrupt)
     }
 
     pub(super) fn input(&self) -> BorrowedFd<'_> {
@@ -100,9 +108,13 @@ impl Flow {
         self.meter.passed(count as u64);
     }
 
-    /// Shows the next bytes to CRC and index; waits if too much waits for the reader of the index.
-    pub(super) fn show(&mut self, bytes: &[u8]) -> Result<(), Stop> {
+    /// Shows the next bytes to the CRC. Whatever is read is shown to it, also where the output has failed.
+    pub(super) fn sum(&mut self, bytes: &[u8]) {
         self.watch.see_crc(bytes);
+    }
+
+    /// Shows bytes that the CRC has seen to the index; waits if too much waits for its reader.
+    pub(super) fn list(&mut self, bytes: &[u8]) -> Result<(), Stop> {
         let mut rest = bytes;
         while !rest.is_empty() {
             while self.watch.backlog().is_some_and(Backlog::is_full) {
@@ -117,6 +129,7 @@ impl Flow {
     /// Reads input as soon as there is some; 0 is its end.
     pub(super) fn receive(&mut self, buffer: &mut [u8]) -> Result<usize, Stop> {
         loop {
+            self.check()?;
             match self.input.read(buffer) {
                 Err(error) if would_wait(&error) => self.wait(Wait::Writer)?,
                 result => return result.map_err(Stop::Input),
@@ -163,7 +176,7 @@ impl Flow {
         self.meter.resume();
     }
 
-    /// Waits for one side. Meanwhile the index goes on, and a broken output is noticed.
+    /// Waits for one side. Meanwhile the index goes on, and a broken output and the host's wish to end are noticed.
     pub(super) fn wait(&mut self, awaited: Wait) -> Result<(), Stop> {
         self.meter.wait_for(awaited);
         loop {
@@ -171,6 +184,7 @@ impl Flow {
                 Wait::Writer | Wait::Index => Stop::Input(error),
                 Wait::Output => Stop::Output(error),
             })?;
+            self.check()?;
             if let Some(backlog) = self.watch.backlog_mut() {
                 backlog.drain();
             }
@@ -196,7 +210,7 @@ impl Flow {
                 PollFlags::empty()
             }
         };
-        let mut entries = Vec::with_capacity(3);
+        let mut entries = Vec::with_capacity(4);
         entries.extend(index.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::OUT)));
         entries.extend(
             self.output()
@@ -205,9 +219,16 @@ impl Flow {
         if awaited == Wait::Writer {
             entries.push(PollFd::from_borrowed_fd(self.input(), PollFlags::IN));
         }
+        // Behind the others, whose answers are told apart by their order. It is asked for itself.
+        let others = entries.len();
+        entries.extend(
+            self.interrupt
+                .descriptor()
+                .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)),
+        );
         wait(&mut entries)?;
 
-        let mut found = entries.iter().map(PollFd::revents);
+        let mut found = entries[..others].iter().map(PollFd::revents);
         let index = index.and_then(|_| found.next());
         let output = self
             .output()

@@ -1,7 +1,6 @@
 //! The index side of a tee: a tar reader that writes lines, or a command that is fed a copy.
 
 use std::io;
-use std::os::fd::BorrowedFd;
 
 use crate::index::TarIndex;
 use crate::index::command::IndexCommand;
@@ -10,6 +9,7 @@ use crate::sys::outlet::Outlet;
 use crate::sys::wait::{PollFd, PollFlags, wait};
 
 use super::backlog::Backlog;
+use super::control::Interrupt;
 use super::{Index, IndexEnd};
 
 /// How much of the stream is shown to a tar reader at once: so much ends at most one header, and no more than one line
@@ -121,9 +121,12 @@ impl IndexSide {
     }
 
     /// The stream has ended: delivers what waits, waiting for the reader, and for the command to end.
-    pub(super) fn finish(mut self, meter: &mut Meter) -> (IndexEnd, u64) {
+    pub(super) fn finish(mut self, meter: &mut Meter, interrupt: &Interrupt) -> (IndexEnd, u64) {
         meter.wait_for(Wait::Index);
-        let delivered = self.backlog_mut().map_or(Ok(()), deliver);
+        let delivered = (self.backlog_mut()).map_or(Ok(()), |waiting| deliver(waiting, interrupt));
+        if interrupt.is_set() {
+            return self.abandon();
+        }
         match self {
             Self::Ended(end) => (end, 0),
             Self::Tar { reader, lines } => {
@@ -133,20 +136,20 @@ impl IndexSide {
                 };
                 (end, reader.entries())
             }
-            Self::Command { command, copy } => {
+            Self::Command { mut command, copy } => {
                 // A command that leaves early (EPIPE) may have all it needs: its exit status tells.
                 drop(copy);
-                (
-                    command
-                        .wait()
-                        .map_or_else(IndexEnd::Failed, IndexEnd::Command),
-                    0,
-                )
+                let end = match command.wait(interrupt.descriptor()) {
+                    Ok(Some(status)) => IndexEnd::Command(status),
+                    Ok(None) => give_up(command),
+                    Err(error) => IndexEnd::Failed(error),
+                };
+                (end, 0)
             }
         }
     }
 
-    /// The output has failed: the index is no longer waited for.
+    /// The output has failed, or nobody wants to wait any longer: the index ends where it is.
     pub(super) fn abandon(self) -> (IndexEnd, u64) {
         match self {
             Self::Ended(end) => (end, 0),
@@ -156,28 +159,33 @@ impl IndexSide {
             }
             Self::Command { command, copy } => {
                 drop(copy);
-                (
-                    command
-                        .kill()
-                        .map_or_else(IndexEnd::Failed, |_| IndexEnd::Abandoned),
-                    0,
-                )
+                (give_up(command), 0)
             }
         }
     }
 }
 
-fn deliver(backlog: &mut Backlog) -> io::Result<()> {
+fn give_up(command: IndexCommand) -> IndexEnd {
+    command
+        .kill()
+        .map_or_else(IndexEnd::Failed, |()| IndexEnd::Abandoned)
+}
+
+/// Writes all that waits, unless the tee is to end.
+fn deliver(backlog: &mut Backlog, interrupt: &Interrupt) -> io::Result<()> {
     backlog.drain();
     while let Some(fd) = backlog.pending() {
-        wait_for_room(fd)?;
+        if interrupt.is_set() {
+            break;
+        }
+        let mut entries = Vec::with_capacity(2);
+        entries.push(PollFd::from_borrowed_fd(fd, PollFlags::OUT));
+        let interrupt = interrupt.descriptor();
+        entries.extend(interrupt.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+        wait(&mut entries)?;
         backlog.drain();
     }
     Ok(())
-}
-
-fn wait_for_room(fd: BorrowedFd<'_>) -> io::Result<()> {
-    wait(&mut [PollFd::from_borrowed_fd(fd, PollFlags::OUT)])
 }
 
 #[cfg(test)]
@@ -221,7 +229,7 @@ mod tests {
             thread::sleep(Duration::from_millis(1));
             shown += side.see(&[0]);
         }
-        let (end, _) = side.finish(&mut Meter::start());
+        let (end, _) = side.finish(&mut Meter::start(), &Interrupt::default());
         assert!(end.is_ok(), "{end}");
         reading.join().unwrap();
         assert_eq!(arrived.load(Relaxed), shown);

@@ -15,6 +15,7 @@
 //! | `mod.rs` | what a tee is asked for, and the choice of the way |
 //! | `report.rs` | what came of it |
 //! | `thread.rs` | a tee in a thread of its own |
+//! | `control.rs` | how the host ends it, and learns of its end |
 //! | `flow.rs` | what both ways share: the ends, waiting, sending |
 //! | `pace.rs` | how soon to look again at an empty input |
 //! | `zero_copy.rs` | tee(2) and splice(2): the data does not pass through user space |
@@ -25,6 +26,7 @@
 #![forbid(unsafe_code)]
 
 mod backlog;
+mod control;
 mod copy;
 mod flow;
 mod index;
@@ -40,12 +42,14 @@ use std::io;
 use std::os::fd::AsFd;
 
 use crate::sys::signal::SigpipeGuard;
-use crate::sys::{Descriptor, pipe};
+use crate::sys::{Descriptor, environment, pipe};
 
 pub use backlog::INDEX_BUFFER;
+pub use control::Control;
 pub use report::{IndexEnd, Report, Way};
 pub use thread::Tee;
 
+use control::Interrupt;
 use flow::{Flow, Sink, Stop};
 use watch::Watch;
 use zero_copy::SidePipe;
@@ -130,18 +134,24 @@ impl fmt::Debug for Index {
 /// Which ways of moving the bytes are allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Method {
-    /// Without copying where input and output are pipes large enough for that to be faster, else by copying. The
-    /// environment variable `AMRELAY_TEE=copy` turns this into `Copy`.
+    /// Through a buffer in user space, as on any POSIX system: what is sent is what CRC and index have seen, whatever
+    /// the writer does.
     #[default]
-    Auto,
-    /// Through a buffer in user space, as on any POSIX system.
     Copy,
+    /// Without copying where input and output are pipes large enough for that to be faster, else by copying. The
+    /// environment variable `AMRELAY_TEE=copy` turns this into `Copy`, but for set-uid programs.
+    ///
+    /// It is a promise: whoever writes into the input's pipe uses write(2) and its like for all of the stream. Such bytes
+    /// lie in pages that belong to the pipe. A writer with sendfile(2), splice(2) or vmsplice(2) shows pages of a file,
+    /// or its own; references are passed on, and when the pages change, the output's reader gets other bytes than CRC and
+    /// index have seen.
+    ZeroCopy,
 }
 
 impl Method {
     /// Applies the environment variable. Call it in the host's thread: the environment is the host's to change.
     fn or_environment(self) -> Self {
-        if std::env::var_os("AMRELAY_TEE").is_some_and(|way| way == "copy") {
+        if environment::variable("AMRELAY_TEE").is_some_and(|way| way == "copy") {
             Self::Copy
         } else {
             self
@@ -167,15 +177,15 @@ const BUFFER_SIZE: usize = 128 << 10;
 pub fn run(config: Config) -> Report {
     let _guard = SigpipeGuard::new();
     let method = config.method.or_environment();
-    run_method(config, method)
+    run_method(config, method, Interrupt::default())
 }
 
-fn run_method(config: Config, method: Method) -> Report {
+fn run_method(config: Config, method: Method, interrupt: Interrupt) -> Report {
     let side_pipe = enlarge_pipes(&config)
-        .filter(|_| method == Method::Auto)
+        .filter(|_| method == Method::ZeroCopy)
         .and_then(SidePipe::new);
     let watch = Watch::start(config.crc, config.index);
-    let mut flow = Flow::new(config.input, Sink::new(config.output), watch);
+    let mut flow = Flow::new(config.input, Sink::new(config.output), watch, interrupt);
     let (way, end) = match pipe::check_readable(flow.input()) {
         Ok(()) => pass(&mut flow, side_pipe.as_ref()),
         Err(error) => (Way::Copy, Err(Stop::Input(error))),
@@ -213,10 +223,10 @@ fn finish(flow: Flow, end: Result<(), Stop>, way: Way) -> Report {
         Err(Stop::Input(error)) => (Err(error), Ok(())),
         Err(Stop::Output(error)) => (Ok(()), Err(error)),
     };
-    let (watch, mut meter) = flow.close();
-    let crc = watch.crc().filter(|_| output.is_ok());
+    let (watch, mut meter, interrupt) = flow.close();
+    let (read, crc) = (watch.read(), watch.crc());
     let (index, entries) = if output.is_ok() {
-        watch.finish(&mut meter)
+        watch.finish(&mut meter, &interrupt)
     } else {
         watch.abandon()
     };
@@ -224,6 +234,7 @@ fn finish(flow: Flow, end: Result<(), Stop>, way: Way) -> Report {
     let stats = meter.stats();
     Report {
         bytes: stats.bytes,
+        read,
         crc,
         entries,
         input,

@@ -12,14 +12,16 @@ use crate::stats::Stats;
 pub struct Report {
     /// Bytes that the output took.
     pub bytes: u64,
-    /// CRC-32C of the stream. None if it was not asked for, or if the output failed: then the bytes that were read are
-    /// not the bytes that were delivered.
+    /// Bytes of the stream that were read. As many as [`bytes`](Self::bytes), or more if the output failed.
+    pub read: u64,
+    /// CRC-32C of the bytes that were read, whether or not the output took them all. None if it was not asked for.
     pub crc: Option<u32>,
     /// Lines of the index, as far as it came; 0 if a command makes it.
     pub entries: u64,
     /// `Err`: the input could not be read further. What had come was passed on.
     pub input: io::Result<()>,
-    /// `Err`: the output took no more, and the rest of the stream was not read.
+    /// `Err`: the output took no more, and the rest of the stream was not read. `ECANCELED`: the tee was
+    /// [cancelled](super::Control::cancel) before all was passed on.
     pub output: io::Result<()>,
     /// How the index ended.
     pub index: IndexEnd,
@@ -49,7 +51,7 @@ pub enum IndexEnd {
     Command(ExitStatus),
     /// The index could not be delivered (`EPIPE`: its reader has gone), or its command could not be started.
     Failed(io::Error),
-    /// The output failed, and with it the index became useless.
+    /// The output failed, and with it the index became useless; or the tee was cancelled.
     Abandoned,
 }
 
@@ -76,7 +78,7 @@ impl fmt::Display for IndexEnd {
             }
             Self::Command(status) => write!(out, "index command: {status}"),
             Self::Failed(error) => write!(out, "the index could not be written: {error}"),
-            Self::Abandoned => out.write_str("the output failed before the index was complete"),
+            Self::Abandoned => out.write_str("the index was given up before it was complete"),
         }
     }
 }

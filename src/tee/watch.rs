@@ -5,12 +5,15 @@ use crc_fast::{CrcAlgorithm, Digest};
 use crate::stats::Meter;
 
 use super::backlog::Backlog;
+use super::control::Interrupt;
 use super::index::IndexSide;
 use super::{Index, IndexEnd};
 
 /// What watches the stream pass.
 pub(super) struct Watch {
     crc: Option<Digest>,
+    /// How many bytes it has seen, or has been told of.
+    read: u64,
     index: IndexSide,
 }
 
@@ -19,12 +22,14 @@ impl Watch {
     pub(super) fn start(crc: bool, index: Index) -> Self {
         Self {
             crc: crc.then(|| Digest::new(CrcAlgorithm::Crc32Iscsi)),
+            read: 0,
             index: IndexSide::start(index),
         }
     }
 
     /// Shows the next bytes to the CRC.
     pub(super) fn see_crc(&mut self, bytes: &[u8]) {
+        self.read += bytes.len() as u64;
         if let Some(digest) = &mut self.crc {
             digest.update(bytes);
         }
@@ -46,6 +51,7 @@ impl Watch {
 
     /// Tells that `count` bytes passed unseen.
     pub(super) fn skip(&mut self, count: u64) {
+        self.read += count;
         self.index.skip(count);
     }
 
@@ -59,6 +65,11 @@ impl Watch {
         self.index.backlog_mut()
     }
 
+    /// How many bytes of the stream were read: the CRC is theirs.
+    pub(super) fn read(&self) -> u64 {
+        self.read
+    }
+
     /// The CRC-32C of what was seen.
     pub(super) fn crc(&self) -> Option<u32> {
         // The crate has one type for all widths; a 32-bit CRC leaves the upper half zero.
@@ -67,8 +78,8 @@ impl Watch {
     }
 
     /// The stream has ended: delivers the index. Returns how it ended, and its lines.
-    pub(super) fn finish(self, meter: &mut Meter) -> (IndexEnd, u64) {
-        self.index.finish(meter)
+    pub(super) fn finish(self, meter: &mut Meter, interrupt: &Interrupt) -> (IndexEnd, u64) {
+        self.index.finish(meter, interrupt)
     }
 
     /// The output has failed: the index is given up. Returns how far it got.

@@ -1,7 +1,8 @@
 //! The way without copying: tee(2) into a side pipe, splice(2) the original on, read the side pipe for CRC and index.
 //!
 //! One copy is left, the one into the buffer that CRC and index look at. Where neither of them needs the next bytes,
-//! not even that.
+//! not even that. What goes on are references to the writer's pages: only a host that knows the writer can allow it,
+//! see [`Method::ZeroCopy`](super::Method::ZeroCopy).
 //!
 //! `EAGAIN` of these calls means an empty source or a full target. Here it is always clear which: the side pipe is
 //! empty before each tee(2), so that only the input can be at fault; and before each splice(2) it is known how much
@@ -54,6 +55,7 @@ pub(super) enum Ended {
 pub(super) fn run(flow: &mut Flow, side: &SidePipe, buffer: &mut [u8]) -> Result<Ended, Stop> {
     let mut pace = Pace::new(capacity(flow.input()).unwrap_or(0));
     loop {
+        flow.check()?;
         let skippable = flow.skippable();
         let held = if skippable >= WORTH_SKIPPING {
             readable_bytes(flow.input()).map_err(Stop::Input)?
@@ -152,7 +154,7 @@ fn splice_some(flow: &mut Flow, left: &mut usize) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads `count` bytes, which it holds, out of the side pipe.
+/// Reads `count` bytes, which it holds, out of the side pipe: all of them for the CRC, whatever stops the index.
 fn show_side(
     flow: &mut Flow,
     side: &SidePipe,
@@ -160,13 +162,17 @@ fn show_side(
     buffer: &mut [u8],
 ) -> Result<(), Stop> {
     let mut left = count;
+    let mut listed = Ok(());
     while left > 0 {
         let piece = left.min(buffer.len());
         let bytes = read(side.reader.as_fd(), &mut buffer[..piece]).map_err(Stop::Input)?;
-        flow.show(&buffer[..bytes])?;
+        flow.sum(&buffer[..bytes]);
+        if listed.is_ok() {
+            listed = flow.list(&buffer[..bytes]);
+        }
         left -= bytes;
     }
-    Ok(())
+    listed
 }
 
 fn to_output(flow: &Flow, length: usize) -> io::Result<usize> {

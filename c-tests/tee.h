@@ -1,0 +1,90 @@
+/* What the tests of tees share. */
+#ifndef TEE_H
+#define TEE_H
+
+#include "bytes.h"
+
+/* CRC-32C bit by bit, from its polynomial. */
+static inline uint32_t crc32c(struct bytes bytes)
+{
+    uint32_t crc = 0xffffffff;
+    size_t i;
+    int bit;
+    for (i = 0; i < bytes.length; i++) {
+        crc ^= (unsigned char)bytes.data[i];
+        for (bit = 0; bit < 8; bit++)
+            crc = crc & 1 ? crc >> 1 ^ 0x82f63b78 : crc >> 1;
+    }
+    return ~crc;
+}
+
+/* A reader of a pipe in a thread of its own. */
+struct reader {
+    pthread_t thread;
+    int ends[2];
+    struct bytes got;
+};
+
+static inline void *run_reader(void *arg)
+{
+    struct reader *reader = arg;
+    reader->got = read_all(reader->ends[0]);
+    return NULL;
+}
+
+static inline void start_reader(struct reader *reader)
+{
+    CHECK(pipe(reader->ends) == 0);
+    CHECK(fcntl(reader->ends[1], F_SETFD, FD_CLOEXEC) == 0);
+    CHECK(pthread_create(&reader->thread, NULL, run_reader, reader) == 0);
+}
+
+static inline struct bytes join_reader(struct reader *reader)
+{
+    CHECK(pthread_join(reader->thread, NULL) == 0);
+    close(reader->ends[0]);
+    return reader->got;
+}
+
+/* The reading end of a pipe that holds this text and whose writer has gone. */
+static inline int pipe_with(const char *text)
+{
+    int ends[2];
+    size_t length = strlen(text);
+    CHECK(pipe(ends) == 0);
+    CHECK(write(ends[1], text, length) == (ssize_t)length);
+    close(ends[1]);
+    return ends[0];
+}
+
+/* Compares and frees. */
+static inline void expect_text(struct bytes got, const char *expected)
+{
+    CHECK(strcmp(got.data, expected) == 0);
+    free(got.data);
+}
+
+static inline amrelay_tee_options tee_options(uint32_t flags, int input_fd, int output_fd)
+{
+    amrelay_tee_options options = AMRELAY_TEE_OPTIONS_INIT;
+    options.flags = flags;
+    options.input_fd = input_fd;
+    options.output_fd = output_fd;
+    return options;
+}
+
+static inline amrelay_tee *start(const amrelay_tee_options *options)
+{
+    amrelay_tee *tee = NULL;
+    CHECK_CODE(amrelay_tee_start(options, &tee), 0);
+    return tee;
+}
+
+static inline amrelay_tee_result wait_for(amrelay_tee *tee, int expected)
+{
+    amrelay_tee_result result = AMRELAY_TEE_RESULT_INIT;
+    CHECK_CODE(amrelay_tee_wait(tee, &result), expected);
+    return result;
+}
+
+#endif
