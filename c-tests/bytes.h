@@ -8,6 +8,11 @@
 /* The index as Amanda's client makes it. */
 #define LISTING ARCHIVE " | LC_ALL=C tar -tf - | sed -e 's/^\\.//'"
 
+/* Four members that one extended header gives the same name, of 30,000 bytes. */
+#define RENAMED                                                                                              \
+    "tar --create --file=- --format=posix --pax-option=path=$(head -c 30000 /dev/zero | tr '\\0' n)"          \
+    " --no-recursion c-tests c-tests c-tests c-tests"
+
 struct bytes {
     char *data;
     size_t length;

@@ -148,6 +148,21 @@ static void junk_in_front_is_no_archive_only_if_detected(void)
     CHECK(skippable == UINT64_MAX);
 }
 
+static void lines_out_of_proportion_are_left_out_and_told(void)
+{
+    struct bytes archive = output_of(RENAMED), lines = {NULL, 0};
+    amrelay_index *index = new_index();
+    amrelay_index_result result;
+    CHECK_CODE(amrelay_index_push(index, archive.data, archive.length, append, &lines), 0);
+    result = finish(index);
+    CHECK(result.state == AMRELAY_INDEX_OMITTED && result.entries == 1 && result.end_mark == 1);
+    CHECK(lines.length == 30001 && result.offset > lines.length);
+    CHECK(strstr(amrelay_index_message(index), "3 lines left out") != NULL);
+    amrelay_index_free(index);
+    free(archive.data);
+    free(lines.data);
+}
+
 static void nothing_follows_the_end(void)
 {
     amrelay_index *index = new_index();
@@ -233,6 +248,7 @@ int main(void)
         CASE(an_empty_stream_is_no_archive),
         CASE(a_format_is_named_or_detected),
         CASE(junk_in_front_is_no_archive_only_if_detected),
+        CASE(lines_out_of_proportion_are_left_out_and_told),
         CASE(nothing_follows_the_end),
         CASE(the_line_function_may_free_the_index_but_not_use_it),
         CASE(wrong_arguments_are_refused),

@@ -19,6 +19,7 @@ SAME(e_thread, AMRELAY_E_THREAD, -7008);
 
 SAME(e_damaged, AMRELAY_E_DAMAGED, -7009);
 SAME(e_command, AMRELAY_E_COMMAND, -7010);
+SAME(e_omitted, AMRELAY_E_OMITTED, -7011);
 
 SAME(log_error, AMRELAY_LOG_ERROR, 1);
 SAME(log_warning, AMRELAY_LOG_WARNING, 2);
@@ -56,6 +57,7 @@ SAME(index_command, AMRELAY_INDEX_COMMAND, 2);
 SAME(index_complete, AMRELAY_INDEX_COMPLETE, 0);
 SAME(index_damaged, AMRELAY_INDEX_DAMAGED, 1);
 SAME(index_no_archive, AMRELAY_INDEX_NO_ARCHIVE, 2);
+SAME(index_omitted, AMRELAY_INDEX_OMITTED, 3);
 SAME(index_format_tar, AMRELAY_INDEX_FORMAT_TAR, 0);
 SAME(index_format_detect, AMRELAY_INDEX_FORMAT_DETECT, 1);
 

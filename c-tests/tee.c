@@ -150,6 +150,31 @@ static void a_damaged_archive_harms_only_the_index(void)
     close(input);
 }
 
+static void lines_left_out_are_no_damage(void)
+{
+    FILE *tar = popen(RENAMED, "r");
+    struct reader output, index;
+    amrelay_tee_options options;
+    amrelay_tee_result result;
+    amrelay_tee *tee;
+    struct bytes lines;
+    start_reader(&output);
+    start_reader(&index);
+    options = tee_options(AMRELAY_TEE_TAKE_OUTPUT | AMRELAY_TEE_TAKE_INDEX, fileno(tar), output.ends[1]);
+    options.index = AMRELAY_INDEX_TAR;
+    options.index_fd = index.ends[1];
+    tee = start(&options);
+    result = wait_for(tee, 0);
+    CHECK(result.index_code == AMRELAY_E_OMITTED && result.entries == 1);
+    CHECK(strstr(amrelay_tee_index_message(tee), "3 lines left out") != NULL);
+    amrelay_tee_free(tee);
+    expect_same(join_reader(&output), output_of(RENAMED));
+    lines = join_reader(&index);
+    CHECK(lines.length == 30001);
+    free(lines.data);
+    CHECK(pclose(tar) == 0);
+}
+
 static void an_index_command_reads_a_copy(void)
 {
     struct reader output, index, errors;
@@ -361,6 +386,7 @@ int main(void)
         CASE(a_function_that_fails_ends_the_tee),
         CASE(a_broken_output_ends_the_tee_and_raises_no_signal),
         CASE(a_damaged_archive_harms_only_the_index),
+        CASE(lines_left_out_are_no_damage),
         CASE(an_index_command_reads_a_copy),
         CASE(index_command_may_be_waited_for_by_the_host),
         CASE(a_command_that_the_host_has_waited_for_is_not_killed),

@@ -13,7 +13,7 @@ static void every_code_has_a_text_of_its_own(void)
 {
     const int codes[] = {0, AMRELAY_E_NULL, AMRELAY_E_ARGUMENT, AMRELAY_E_SIZE, AMRELAY_E_STATE,
                          AMRELAY_E_LIMIT, AMRELAY_E_PANIC, AMRELAY_E_POISONED, AMRELAY_E_THREAD,
-                         AMRELAY_E_DAMAGED, AMRELAY_E_COMMAND};
+                         AMRELAY_E_DAMAGED, AMRELAY_E_COMMAND, AMRELAY_E_OMITTED};
     const size_t count = sizeof codes / sizeof codes[0];
     size_t i, j;
     for (i = 0; i < count; i++) {

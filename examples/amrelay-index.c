@@ -7,7 +7,7 @@
  *
  * Prints what `LC_ALL=C tar -tf - | sed -e 's/^\.//'` prints. With -d the format is detected: what does not
  * begin like a tar archive is refused. Ends with status 0; with 1 and a message if the archive is damaged or
- * cut off, or is none; with 2 and a message if reading or writing failed.
+ * cut off, or is none, or if lines are left out; with 2 and a message if reading or writing failed.
  *
  * The contents of files do not pass through this program where the system can drop them: in a regular
  * file they are seeked over, out of a pipe they are spliced to /dev/null.

@@ -138,6 +138,11 @@
 #define AMRELAY_E_COMMAND -7010
 
 /**
+ * The tar stream an index was made of is sound, but not all its members have a line: `AMRELAY_INDEX_OMITTED`.
+ */
+#define AMRELAY_E_OMITTED -7011
+
+/**
  * Level of a log line: a defect of the library.
  */
 #define AMRELAY_LOG_ERROR 1
@@ -243,6 +248,13 @@
  * State of an index: the archive is damaged or cut off; the lines are what could be read.
  */
 #define AMRELAY_INDEX_DAMAGED 1
+
+/**
+ * State of an index: nothing was wrong with the archive, but not all its members have a line. Left out are names of
+ * more than 256 KiB, and what would give the index more than 4 bytes for each byte of the archive (one long name for
+ * many members). `amrelay_index_message` tells how many lines.
+ */
+#define AMRELAY_INDEX_OMITTED 3
 
 /**
  * State of an index with a format to be detected: the stream is in no format that is known, and there is no line.
@@ -585,11 +597,12 @@ typedef struct amrelay_index_result {
      */
     uint64_t entries;
     /**
-     * Bytes of the stream before the first fault; 0 if there was none.
+     * Bytes of the stream before the first fault, or before the header of the first member whose line is left out; 0 if
+     * there was none.
      */
     uint64_t offset;
     /**
-     * `AMRELAY_INDEX_COMPLETE`, `AMRELAY_INDEX_DAMAGED` or `AMRELAY_INDEX_NO_ARCHIVE`.
+     * `AMRELAY_INDEX_COMPLETE`, `AMRELAY_INDEX_DAMAGED`, `AMRELAY_INDEX_NO_ARCHIVE` or `AMRELAY_INDEX_OMITTED`.
      */
     int32_t state;
     /**
@@ -691,8 +704,8 @@ typedef struct amrelay_tee_result {
      */
     int32_t output_code;
     /**
-     * 0, `AMRELAY_E_DAMAGED`, `AMRELAY_E_COMMAND`, or -errno: the index is not complete (-EPIPE: its reader has gone,
-     * -ECANCELED: the output failed, or `amrelay_tee_cancel`).
+     * 0, `AMRELAY_E_DAMAGED`, `AMRELAY_E_OMITTED`, `AMRELAY_E_COMMAND`, or -errno: the index is not complete (-EPIPE: its
+     * reader has gone, -ECANCELED: the output failed, or `amrelay_tee_cancel`).
      */
     int32_t index_code;
     /**
@@ -1274,13 +1287,13 @@ int amrelay_index_finish(struct amrelay_index *index,
                          struct amrelay_index_result *result);
 
 /**
- * Tells in words what was wrong with the archive.
+ * Tells in words what was wrong with the archive, or how many lines are left out and why.
  *
  * Ownership: the text is the index's and lives until that is freed.
  *
  * NULL: `index` NULL gives "".
  *
- * Returns: one line without its end; "" before `amrelay_index_finish`, if nothing was wrong, and after a panic.
+ * Returns: one line without its end; "" before `amrelay_index_finish`, if the index is complete, and after a panic.
  *
  * Threads: one thread at a time.
  */

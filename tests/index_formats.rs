@@ -225,6 +225,7 @@ fn bodies_larger_than_any_disk_are_skipped_by_arithmetic() {
     let end = Outcome::Damaged {
         what: Fault::CutInBody,
         offset: u64::MAX,
+        omitted: 0,
     };
     assert_eq!(parser.finish(), end);
 }
@@ -299,6 +300,7 @@ fn an_archive_is_detected_by_its_first_block() {
         let refused = Outcome::Damaged {
             what: Fault::NoHeader,
             offset: 0,
+            omitted: 0,
         };
         assert_eq!(detect(&behind), (refused, Vec::new()));
     }
@@ -327,7 +329,8 @@ fn the_first_fault_is_kept_with_its_place() {
         outcome,
         Outcome::Damaged {
             what: Fault::HeaderChecksum,
-            offset: 1024
+            offset: 1024,
+            omitted: 0
         }
     );
     let complete = |archive: &[u8]| list_in_pieces(archive, &[512], true).1;
@@ -340,9 +343,35 @@ fn the_first_fault_is_kept_with_its_place() {
         complete(b""),
         Outcome::Damaged {
             what: Fault::TooShort,
-            offset: 0
+            offset: 0,
+            omitted: 0
         }
     );
+}
+
+#[test]
+fn times_of_a_star_header_have_to_be_numbers() {
+    let mut archives = Vec::new();
+    for at in [476, 488, 136] {
+        for time in [
+            &b"00000000001 "[..],
+            b"1          ",
+            b"1\0         ",
+            b"1         9 ",
+            b"0x000000000 ",
+            b"18000000000 ",
+        ] {
+            let time = &time[..time.len().min(12)];
+            for (magic, flag) in [
+                (Magic::Star, b'0'),
+                (Magic::Star, b'S'),
+                (Magic::Ustar, b'0'),
+            ] {
+                archives.push(Header::new(magic, flag, b"m", 0).put(at, time).seal());
+            }
+        }
+    }
+    assert_probed(archives);
 }
 
 #[test]

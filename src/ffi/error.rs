@@ -27,6 +27,8 @@ pub const AMRELAY_E_THREAD: c_int = -7008;
 pub const AMRELAY_E_DAMAGED: c_int = -7009;
 /// The command that makes an index has failed.
 pub const AMRELAY_E_COMMAND: c_int = -7010;
+/// The tar stream an index was made of is sound, but not all its members have a line: `AMRELAY_INDEX_OMITTED`.
+pub const AMRELAY_E_OMITTED: c_int = -7011;
 
 /// Room for a text of this module, the final zero byte included.
 const TEXT_SIZE: usize = 256;
@@ -158,6 +160,7 @@ fn own_text(code: c_int) -> Option<&'static CStr> {
         AMRELAY_E_THREAD => c"the handle belongs to another thread",
         AMRELAY_E_DAMAGED => c"the archive is damaged",
         AMRELAY_E_COMMAND => c"the index command has failed",
+        AMRELAY_E_OMITTED => c"not all members of the archive are in its index",
         _ => return None,
     })
 }

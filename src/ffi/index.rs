@@ -15,6 +15,10 @@ use crate::index::{Outcome, TarIndex};
 pub const AMRELAY_INDEX_COMPLETE: i32 = 0;
 /// State of an index: the archive is damaged or cut off; the lines are what could be read.
 pub const AMRELAY_INDEX_DAMAGED: i32 = 1;
+/// State of an index: nothing was wrong with the archive, but not all its members have a line. Left out are names of
+/// more than 256 KiB, and what would give the index more than 4 bytes for each byte of the archive (one long name for
+/// many members). `amrelay_index_message` tells how many lines.
+pub const AMRELAY_INDEX_OMITTED: i32 = 3;
 /// State of an index with a format to be detected: the stream is in no format that is known, and there is no line.
 pub const AMRELAY_INDEX_NO_ARCHIVE: i32 = 2;
 
@@ -58,9 +62,10 @@ pub struct amrelay_index_result {
     pub size: size_t,
     /// Lines given.
     pub entries: u64,
-    /// Bytes of the stream before the first fault; 0 if there was none.
+    /// Bytes of the stream before the first fault, or before the header of the first member whose line is left out; 0 if
+    /// there was none.
     pub offset: u64,
-    /// `AMRELAY_INDEX_COMPLETE`, `AMRELAY_INDEX_DAMAGED` or `AMRELAY_INDEX_NO_ARCHIVE`.
+    /// `AMRELAY_INDEX_COMPLETE`, `AMRELAY_INDEX_DAMAGED`, `AMRELAY_INDEX_NO_ARCHIVE` or `AMRELAY_INDEX_OMITTED`.
     pub state: i32,
     /// 1 if the archive's end mark was seen; 0 if the stream ended before it.
     pub end_mark: u32,
@@ -232,13 +237,13 @@ pub unsafe extern "C" fn amrelay_index_finish(
     }
 }
 
-/// Tells in words what was wrong with the archive.
+/// Tells in words what was wrong with the archive, or how many lines are left out and why.
 ///
 /// Ownership: the text is the index's and lives until that is freed.
 ///
 /// NULL: `index` NULL gives "".
 ///
-/// Returns: one line without its end; "" before `amrelay_index_finish`, if nothing was wrong, and after a panic.
+/// Returns: one line without its end; "" before `amrelay_index_finish`, if the index is complete, and after a panic.
 ///
 /// Threads: one thread at a time.
 #[unsafe(no_mangle)]
@@ -307,7 +312,10 @@ impl amrelay_index {
         let end = self.end.get_or_init(|| End::new(parser.finish()));
         let (state, offset, end_mark) = match end.outcome {
             Outcome::Complete { end_mark } => (AMRELAY_INDEX_COMPLETE, 0, end_mark),
-            Outcome::Damaged { what, offset } if self.detecting && what.is_no_archive() => {
+            Outcome::Omitted {
+                offset, end_mark, ..
+            } => (AMRELAY_INDEX_OMITTED, offset, end_mark),
+            Outcome::Damaged { what, offset, .. } if self.detecting && what.is_no_archive() => {
                 (AMRELAY_INDEX_NO_ARCHIVE, offset, false)
             }
             Outcome::Damaged { offset, .. } => (AMRELAY_INDEX_DAMAGED, offset, false),
@@ -326,9 +334,7 @@ impl End {
     fn new(outcome: Outcome) -> Self {
         let message = match outcome {
             Outcome::Complete { .. } => CString::default(),
-            Outcome::Damaged { what, offset } => {
-                CString::new(format!("{what}, at byte {offset}")).unwrap_or_default()
-            }
+            wanting => CString::new(wanting.to_string()).unwrap_or_default(),
         };
         Self { outcome, message }
     }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use libc::size_t;
 
 use super::descriptor;
-use super::error::{AMRELAY_E_COMMAND, AMRELAY_E_DAMAGED, Failure, code_of};
+use super::error::{AMRELAY_E_COMMAND, AMRELAY_E_DAMAGED, AMRELAY_E_OMITTED, Failure, code_of};
 use super::guard::guard;
 use super::handle::{Handle, Marks, check_out, enter, hold, publish, retire, this_thread};
 use super::layout::{self, Layout};
@@ -130,8 +130,8 @@ pub struct amrelay_tee_result {
     pub input_code: i32,
     /// 0, or -errno: the output took no more (-ECANCELED: `amrelay_tee_cancel`).
     pub output_code: i32,
-    /// 0, `AMRELAY_E_DAMAGED`, `AMRELAY_E_COMMAND`, or -errno: the index is not complete (-EPIPE: its reader has gone,
-    /// -ECANCELED: the output failed, or `amrelay_tee_cancel`).
+    /// 0, `AMRELAY_E_DAMAGED`, `AMRELAY_E_OMITTED`, `AMRELAY_E_COMMAND`, or -errno: the index is not complete (-EPIPE: its
+    /// reader has gone, -ECANCELED: the output failed, or `amrelay_tee_cancel`).
     pub index_code: i32,
     /// Wait status of the index command, as waitpid(2) gives it; 0 if there was none.
     pub index_status: i32,
@@ -469,7 +469,8 @@ impl amrelay_tee_result {
 fn index_end(end: &IndexEnd) -> (i32, i32) {
     match end {
         IndexEnd::Tar(Outcome::Damaged { .. }) => (AMRELAY_E_DAMAGED, 0),
-        IndexEnd::NotWanted | IndexEnd::Tar(_) => (0, 0),
+        IndexEnd::Tar(Outcome::Omitted { .. }) => (AMRELAY_E_OMITTED, 0),
+        IndexEnd::NotWanted | IndexEnd::Tar(Outcome::Complete { .. }) => (0, 0),
         IndexEnd::Command(status) if status.success() => (0, 0),
         IndexEnd::Command(status) => (AMRELAY_E_COMMAND, status.into_raw()),
         IndexEnd::Failed(error) => (code_of(error), 0),

@@ -150,6 +150,10 @@ impl<'h> Header<'h> {
             Some("mode")
         } else if !self.has_readable_time() {
             Some("modification time")
+        } else if class == Class::Star && !readable_time(&block[476..488]) {
+            Some("access time")
+        } else if class == Class::Star && !readable_time(&block[488..500]) {
+            Some("change time")
         } else if !named(265) && !readable(&block[108..116], 0, id) {
             Some("user id")
         } else if !named(297) && !readable(&block[116..124], 0, id) {
@@ -163,7 +167,7 @@ impl<'h> Header<'h> {
 
     /// Whether the modification time is a number.
     pub(super) fn has_readable_time(self) -> bool {
-        readable(&self.0[136..148], 1 << 63, MAX_OFFSET)
+        readable_time(&self.0[136..148])
     }
 
     /// The program that compressed a stream which begins with this block.
@@ -196,6 +200,10 @@ fn sum(block: &[u8; BLOCK]) -> u32 {
         }
     }
     lanes.iter().map(|&lane| u32::from(lane)).sum()
+}
+
+fn readable_time(field: &[u8]) -> bool {
+    readable(field, 1 << 63, MAX_OFFSET)
 }
 
 fn readable(field: &[u8], below_zero: u64, largest: u64) -> bool {

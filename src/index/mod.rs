@@ -8,8 +8,9 @@
 //!
 //! The parser is pure: bytes are pushed into it, lines come out through a closure, and it does no
 //! I/O and no system calls. It holds no body and no member, so its memory is bounded whatever the
-//! input claims (below 2 MiB; names up to [`MAX_NAME`]). It never panics on any input. Which lines there are, and where
-//! they differ from tar's, is told in `docs/tar-index.md`.
+//! input claims (below 2 MiB; names up to [`MAX_NAME`]), and so are the lines ([`LINE_BYTES`]). It
+//! never panics on any input. Which lines there are, and where they differ from tar's, is told in
+//! `docs/tar-index.md`.
 //!
 //! | file | subject |
 //! |---|---|
@@ -36,6 +37,7 @@ mod sparse;
 mod tar;
 
 pub use name::MAX_NAME;
-pub use outcome::{Fault, Outcome};
+pub use outcome::{Fault, Omission, Outcome};
+pub use quote::LINE_BYTES;
 pub use settings::MAX_MAP_ENTRIES;
 pub use tar::TarIndex;

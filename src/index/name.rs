@@ -1,9 +1,10 @@
 //! A name that arrives in pieces, of bounded length.
 
-use super::outcome::Fault;
+use super::outcome::Omission;
 
-/// The longest name, in bytes, that an index can hold: 256 KiB. Linux refuses paths of more than
-/// 4 KiB in one call; only names put together by hand or by `openat` come near this.
+/// The longest name, in bytes, that an index can hold: 256 KiB. A longer one is passed over, and its line
+/// [left out](super::Outcome::Omitted). Linux refuses paths of more than 4 KiB in one call; only names put together by
+/// hand, or folders entered one by one, come near this.
 pub const MAX_NAME: usize = 256 * 1024;
 
 /// A name, or none yet. Its memory is kept for the next one.
@@ -11,11 +12,17 @@ pub const MAX_NAME: usize = 256 * 1024;
 pub(super) struct Name {
     bytes: Vec<u8>,
     present: bool,
+    too_long: bool,
 }
 
 impl Name {
-    pub(super) fn get(&self) -> Option<&[u8]> {
-        self.present.then_some(&*self.bytes)
+    /// The name, if there is one; an error if it is too long to be held.
+    pub(super) fn get(&self) -> Option<Result<&[u8], Omission>> {
+        self.present.then_some(if self.too_long {
+            Err(Omission::NameTooLong)
+        } else {
+            Ok(&self.bytes)
+        })
     }
 
     pub(super) fn is_present(&self) -> bool {
@@ -25,21 +32,24 @@ impl Name {
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
         self.present = false;
+        self.too_long = false;
     }
 
     /// Begins an empty name.
     pub(super) fn begin(&mut self) {
-        self.bytes.clear();
+        self.clear();
         self.present = true;
     }
 
     /// Adds the next piece, up to its first NUL. Tells whether there was one: then the name is
     /// whole.
-    pub(super) fn append(&mut self, piece: &[u8]) -> Result<bool, Fault> {
+    pub(super) fn append(&mut self, piece: &[u8]) -> bool {
         let part = super::header::until_nul(piece);
         let length = self.bytes.len() + part.len();
-        if length > MAX_NAME {
-            return Err(Fault::NameTooLong);
+        self.too_long |= length > MAX_NAME;
+        if self.too_long {
+            self.bytes.clear();
+            return part.len() < piece.len();
         }
         if length > self.bytes.capacity() {
             // Doubling, but never past the limit: seven names at most live in one index.
@@ -47,7 +57,7 @@ impl Name {
             self.bytes.reserve_exact(capacity - self.bytes.len());
         }
         self.bytes.extend_from_slice(part);
-        Ok(part.len() < piece.len())
+        part.len() < piece.len()
     }
 }
 
@@ -59,8 +69,13 @@ mod tests {
     fn memory_stays_within_the_limit() {
         let mut name = Name::default();
         name.begin();
-        while name.append(&[b'x'; 777]).is_ok() {}
-        assert!(name.bytes.len() > MAX_NAME - 777);
-        assert!(name.bytes.capacity() <= MAX_NAME);
+        while !name.too_long {
+            assert!(!name.append(&[b'x'; 777]));
+            assert!(name.bytes.capacity() <= MAX_NAME);
+        }
+        assert!(!name.append(&[b'x'; 777]) && name.append(b"x\0"));
+        assert_eq!(name.get(), Some(Err(Omission::NameTooLong)));
+        name.begin();
+        assert!(name.append(b"short\0") && name.get() == Some(Ok(b"short")));
     }
 }

@@ -4,8 +4,8 @@ use std::fmt;
 
 /// What was wrong with a tar stream. `Display` gives one line for a person.
 ///
-/// A fault is noted exactly where GNU tar would end with status 2; apart from those that end the
-/// index ([`Fault::ends_index`]) the listing goes on behind it, as GNU tar's does.
+/// A fault is noted exactly where GNU tar would end with status 2. The listing goes on behind it as GNU tar's does: behind
+/// all but those of a stream that is [no archive](Fault::is_no_archive) or cut, and a map that is too large.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// Less than one block came.
@@ -31,32 +31,18 @@ pub enum Fault {
     Record,
     /// A value in an extended header is no number, or out of range.
     RecordValue,
+    /// A time in an extended header is a number with something else behind it; GNU tar minds since 1.35.
+    TimeTail,
     /// The map of a sparse member is malformed.
     SparseMap,
+    /// An entry of a map at the beginning of the data reaches beyond the file's size; GNU tar minds since 1.35.
+    SparseMapRange,
     /// The map of a sparse member claims more entries than
     /// [`MAX_MAP_ENTRIES`](super::MAX_MAP_ENTRIES).
     SparseMapTooLarge,
-    /// A name is longer than [`MAX_NAME`](super::MAX_NAME) bytes.
-    NameTooLong,
 }
 
 impl Fault {
-    /// Whether nothing behind this fault is listed.
-    #[must_use]
-    pub fn ends_index(self) -> bool {
-        matches!(
-            self,
-            Self::TooShort
-                | Self::Compressed(_)
-                | Self::NoHeader
-                | Self::CutInBody
-                | Self::CutInExtendedHeader
-                | Self::CutInSparseMap
-                | Self::SparseMapTooLarge
-                | Self::NameTooLong
-        )
-    }
-
     /// Whether the stream is no tar archive at all.
     #[must_use]
     pub fn is_no_archive(self) -> bool {
@@ -80,20 +66,53 @@ impl fmt::Display for Fault {
             Self::CutInSparseMap => out.write_str("the archive ends inside a sparse member's map"),
             Self::Record => out.write_str("malformed record in an extended header"),
             Self::RecordValue => out.write_str("bad number in an extended header"),
+            Self::TimeTail => out.write_str("junk behind a time in an extended header"),
             Self::SparseMap => out.write_str("malformed map of a sparse member"),
+            Self::SparseMapRange => {
+                out.write_str("the map of a sparse member reaches beyond its file")
+            }
             Self::SparseMapTooLarge => out.write_str("the map of a sparse member is too large"),
-            Self::NameTooLong => out.write_str("name too long"),
         }
     }
 }
 
-/// How a stream ended.
+/// Why the line of a member is left out. `Display` gives a few words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Omission {
+    /// The name is longer than [`MAX_NAME`](super::MAX_NAME) bytes.
+    NameTooLong,
+    /// An extended header gives one long name to many members: with this line the index would have more than
+    /// [`LINE_BYTES`](super::LINE_BYTES) bytes for each byte of the stream.
+    NameRepeated,
+}
+
+impl fmt::Display for Omission {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NameTooLong => write!(out, "a name of more than {} bytes", super::MAX_NAME),
+            Self::NameRepeated => out.write_str("one long name for many members"),
+        }
+    }
+}
+
+/// How a stream ended. `Display` gives one line for a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// Nothing was wrong (GNU tar's status 0).
     Complete {
         /// Whether the end mark was seen. Without it the stream ended where a header was due:
         /// the listing is right, but its writer was perhaps interrupted.
+        end_mark: bool,
+    },
+    /// Nothing was wrong with the archive, but not all its members are listed.
+    Omitted {
+        /// How many lines are left out.
+        lines: u64,
+        /// Why the first of them is.
+        why: Omission,
+        /// The stream's offset, in bytes, of the header of the first.
+        offset: u64,
+        /// As in [`Complete`](Self::Complete).
         end_mark: bool,
     },
     /// Something was wrong (GNU tar's status 2).
@@ -103,5 +122,45 @@ pub enum Outcome {
         /// Where: the stream's offset, in bytes, of the block it was found in, or the stream's
         /// length if it ended too early.
         offset: u64,
+        /// How many lines are left out that could have been read.
+        omitted: u64,
     },
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Complete { .. } => out.write_str("the index is complete"),
+            Self::Omitted {
+                lines, why, offset, ..
+            } => write!(
+                out,
+                "{} left out: {why} (first at byte {offset})",
+                Lines(*lines)
+            ),
+            Self::Damaged {
+                what,
+                offset,
+                omitted,
+            } => {
+                write!(out, "{what} (at byte {offset})")?;
+                if *omitted > 0 {
+                    write!(out, "; {} left out", Lines(*omitted))?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// So many lines, in words.
+struct Lines(u64);
+
+impl fmt::Display for Lines {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            1 => out.write_str("1 line"),
+            lines => write!(out, "{lines} lines"),
+        }
+    }
 }

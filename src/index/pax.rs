@@ -90,7 +90,7 @@ impl Records {
     /// Takes the next block of the payload, padding included. `offset` is the block's, for faults
     /// in values, which are kept in `settings` until a member uses them.
     ///
-    /// An error is a record that is none (the payload's rest is void then), or a name too long.
+    /// An error is a record that is none; the payload's rest is void then.
     pub(super) fn block(
         &mut self,
         block: &[u8],
@@ -208,7 +208,7 @@ impl Records {
         let piece = &bytes[..used];
         match &mut self.value {
             Value::Ignored | Value::Text { whole: true } => {}
-            Value::Text { whole } => *whole = self.text.append(piece)?,
+            Value::Text { whole } => *whole = self.text.append(piece),
             Value::Number { number, .. } => piece.iter().for_each(|&byte| number.push(byte)),
             Value::Map(pairs) => piece.iter().for_each(|&byte| pairs.push(byte)),
             Value::Time(time) => piece.iter().for_each(|&byte| time.push(byte)),

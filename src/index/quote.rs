@@ -1,15 +1,36 @@
 //! The listing's lines: a name as `tar -t` quotes it, without the dot that Amanda's `sed` removes.
 
+use super::header::BLOCK;
+use super::outcome::Omission;
+
 /// Bytes gathered before they go to the sink.
 const CAPACITY: usize = 16 * 1024;
 
-/// Bytes of a name quoted at once; each grows to at most four.
+/// The most bytes of a line for one byte of its name, `\ooo`, and of all lines for each byte of the stream.
+///
+/// A name that comes with its own member keeps to that by itself. One that a global header gives to many does not: lines
+/// beyond the bound are [left out](super::Outcome::Omitted), lest a small archive fill a disk with its index.
+pub const LINE_BYTES: u64 = 4;
+
+/// Bytes of a name quoted at once, and the most that comes of them.
 const CHUNK: usize = 1024;
+const MOST_OF_A_CHUNK: usize = 4 * CHUNK;
 
 /// Gathers lines, so that the sink is called once for many of them.
 pub(super) struct Listing {
     gathered: Vec<u8>,
     lines: u64,
+    /// Bytes of all lines so far.
+    bytes: u64,
+    omitted: Omitted,
+}
+
+/// The lines that were left out so far.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Omitted {
+    pub(super) lines: u64,
+    /// Why the first one was, and the offset of its header.
+    pub(super) first: Option<(Omission, u64)>,
 }
 
 impl Listing {
@@ -17,6 +38,8 @@ impl Listing {
         Self {
             gathered: Vec::with_capacity(CAPACITY),
             lines: 0,
+            bytes: 0,
+            omitted: Omitted::default(),
         }
     }
 
@@ -25,17 +48,52 @@ impl Listing {
         self.lines
     }
 
-    /// Adds the line of one name, which holds no NUL.
-    pub(super) fn line(&mut self, name: &[u8], sink: &mut dyn FnMut(&[u8])) {
+    /// The lines that were left out.
+    pub(super) fn omitted(&self) -> Omitted {
+        self.omitted
+    }
+
+    /// Adds the line of the member whose header is at `offset`, or leaves it out. The name holds no NUL.
+    pub(super) fn line(
+        &mut self,
+        name: Result<&[u8], Omission>,
+        offset: u64,
+        sink: &mut dyn FnMut(&[u8]),
+    ) {
+        match name.and_then(|name| self.check(name, offset)) {
+            Ok(name) => self.print(name, sink),
+            Err(why) => {
+                self.omitted.lines += 1;
+                self.omitted.first = self.omitted.first.or(Some((why, offset)));
+            }
+        }
+    }
+
+    /// Whether all lines, with the most that this name's can have, are within the bound for so much of the stream.
+    fn check<'n>(&self, name: &'n [u8], offset: u64) -> Result<&'n [u8], Omission> {
+        let most = self
+            .bytes
+            .saturating_add(LINE_BYTES * name.len() as u64 + 1);
+        let seen = offset.saturating_add(BLOCK as u64);
+        if most > seen.saturating_mul(LINE_BYTES) {
+            return Err(Omission::NameRepeated);
+        }
+        Ok(name)
+    }
+
+    fn print(&mut self, name: &[u8], sink: &mut dyn FnMut(&[u8])) {
         // Amanda's filter is sed -e 's/^\.//' (client-src/sendbackup-gnutar.c).
         let name = name.strip_prefix(b".").unwrap_or(name);
         for chunk in name.chunks(CHUNK) {
-            self.make_room(4 * CHUNK, sink);
+            self.make_room(MOST_OF_A_CHUNK, sink);
+            let before = self.gathered.len();
             quote(chunk, &mut self.gathered);
+            self.bytes += (self.gathered.len() - before) as u64;
         }
         self.make_room(1, sink);
         self.gathered.push(b'\n');
-        self.lines = self.lines.saturating_add(1);
+        self.bytes += 1;
+        self.lines += 1;
     }
 
     fn make_room(&mut self, bytes: usize, sink: &mut dyn FnMut(&[u8])) {
@@ -99,7 +157,7 @@ mod tests {
         let mut sink = |piece: &[u8]| all.extend_from_slice(piece);
         let mut listing = Listing::new();
         for name in names {
-            listing.line(name, &mut sink);
+            listing.line(Ok(name), 1000, &mut sink);
         }
         listing.flush(&mut sink);
         all
@@ -124,10 +182,28 @@ mod tests {
             all.extend_from_slice(piece);
         };
         let mut listing = Listing::new();
-        listing.line(&name, &mut sink);
+        listing.line(Ok(&name), 100_000, &mut sink);
         listing.flush(&mut sink);
         assert!(longest <= CAPACITY);
         assert_eq!(all.len(), 400_001);
         assert!(all[..400_000].chunks(4).all(|escape| escape == b"\\377"));
+    }
+
+    #[test]
+    fn lines_beyond_the_bound_are_left_out() {
+        let mut listing = Listing::new();
+        let mut all = Vec::new();
+        let mut sink = |piece: &[u8]| all.extend_from_slice(piece);
+        let name = [0xff; 1000];
+        // A name needs room for all its bytes to be quoted, and a newline.
+        for offset in [488, 489, 1488, 1489] {
+            listing.line(Ok(&name), offset, &mut sink);
+        }
+        listing.line(Err(Omission::NameTooLong), 5000, &mut sink);
+        listing.flush(&mut sink);
+        assert_eq!((all.len(), listing.lines()), (8002, 2));
+        let omitted = listing.omitted();
+        assert_eq!(omitted.lines, 3);
+        assert_eq!(omitted.first, Some((Omission::NameRepeated, 488)));
     }
 }

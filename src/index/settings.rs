@@ -1,7 +1,7 @@
 //! What extended headers set for the members behind them.
 
 use super::name::Name;
-use super::outcome::Fault;
+use super::outcome::{Fault, Omission};
 
 /// The most entries a sparse map may claim: 2^32, which a map in memory would answer with 64 GiB.
 ///
@@ -194,7 +194,7 @@ impl Settings {
     }
 
     /// The name, if these settings have one.
-    pub(super) fn name(&self) -> Option<&[u8]> {
+    pub(super) fn name(&self) -> Option<Result<&[u8], Omission>> {
         self.name.get()
     }
 }
@@ -212,7 +212,7 @@ pub(super) enum MapPlace {
 
 /// What a member gets from the `g` and the `x` header together.
 pub(super) struct Combined<'a> {
-    pub(super) name: Option<&'a [u8]>,
+    pub(super) name: Option<Result<&'a [u8], Omission>>,
     pub(super) size: Option<u64>,
     pub(super) real_size: Option<u64>,
     pub(super) map: MapPlace,

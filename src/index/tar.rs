@@ -87,12 +87,13 @@ impl Label {
     fn print(
         &mut self,
         global: &Settings,
+        offset: u64,
         listing: &mut Listing,
         sink: &mut dyn FnMut(&[u8]),
     ) -> bool {
         match self.text.get() {
             Some(label) if !self.printed => {
-                listing.line(global.name().unwrap_or(label), sink);
+                listing.line(global.name().unwrap_or(label), offset, sink);
                 self.printed = true;
                 self.dated
             }
@@ -253,11 +254,21 @@ impl TarIndex {
             State::LongName { .. } | State::Records { .. } => Some(Fault::CutInExtendedHeader),
             State::EntryTable { .. } | State::DecimalMap { .. } => Some(Fault::CutInSparseMap),
         };
-        match self.damage.or(cut.map(|what| (what, self.offset))) {
-            Some((what, offset)) => Outcome::Damaged { what, offset },
-            None => Outcome::Complete {
-                end_mark: self.mark_seen,
+        let (end_mark, omitted) = (self.mark_seen, self.listing.omitted());
+        let damage = self.damage.or(cut.map(|what| (what, self.offset)));
+        match (damage, omitted.first) {
+            (Some((what, offset)), _) => Outcome::Damaged {
+                what,
+                offset,
+                omitted: omitted.lines,
             },
+            (None, Some((why, offset))) => Outcome::Omitted {
+                lines: omitted.lines,
+                why,
+                offset,
+                end_mark,
+            },
+            (None, None) => Outcome::Complete { end_mark },
         }
     }
 
@@ -401,10 +412,11 @@ impl TarIndex {
     fn long_name(&mut self, block: &[u8; BLOCK], left: u64) {
         let left = left - BLOCK_BYTES;
         // The name goes on to the end of its last block: GNU tar looks for the NUL, not at the size.
-        match self.pending.long_name.append(block) {
-            Err(fault) => self.end(fault),
-            Ok(false) if left > 0 => self.state = State::LongName { left },
-            Ok(_) => self.pass(left, Fault::CutInExtendedHeader),
+        let whole = self.pending.long_name.append(block);
+        if whole || left == 0 {
+            self.pass(left, Fault::CutInExtendedHeader);
+        } else {
+            self.state = State::LongName { left };
         }
     }
 
@@ -419,7 +431,6 @@ impl TarIndex {
         match progress {
             Ok(Progress::More) => return self.state = State::Records { scope, left },
             Ok(Progress::Finished) => {}
-            Err(fault) if fault.ends_index() => return self.end(fault),
             // GNU tar reads the records of an `x` only when its member comes.
             Err(fault) if scope == Scope::Own => {
                 settings.blame(None, (fault, self.offset));
@@ -444,15 +455,19 @@ impl TarIndex {
         if combined.map_too_large {
             return self.end(Fault::SparseMapTooLarge);
         }
-        if class == Class::Posix && !self.label.print(&self.global, &mut self.listing, sink) {
+        if class == Class::Posix
+            && !self
+                .label
+                .print(&self.global, self.offset, &mut self.listing, sink)
+        {
             self.damage = self.damage.or(Some((LABEL_DATE, self.offset)));
         }
         let mut room = [0; FIELD_NAME];
         let name = combined
             .name
             .or(self.pending.long_name.get())
-            .unwrap_or_else(|| header.name(&mut room));
-        self.listing.line(name, sink);
+            .unwrap_or_else(|| Ok(header.name(&mut room)));
+        self.listing.line(name, self.offset, sink);
         let body = Body::of(header, class, size, &combined);
         self.pending.drop_all();
         self.body(body);

@@ -72,10 +72,7 @@ impl fmt::Display for IndexEnd {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotWanted => out.write_str("no index was wanted"),
-            Self::Tar(Outcome::Complete { .. }) => out.write_str("the index is complete"),
-            Self::Tar(Outcome::Damaged { what, offset }) => {
-                write!(out, "{what} (at byte {offset})")
-            }
+            Self::Tar(outcome) => outcome.fmt(out),
             Self::Command(status) => write!(out, "index command: {status}"),
             Self::Failed(error) => write!(out, "the index could not be written: {error}"),
             Self::Abandoned => out.write_str("the index was given up before it was complete"),
