@@ -1,6 +1,6 @@
 # Everything starts here; the work is in scripts/ and in cargo.
 
-.PHONY: help amanda backup check bench bench-quick clean
+.PHONY: help amanda backup check storm bench bench-quick clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -13,6 +13,9 @@ backup: ## run a real backup through libamrelay, restore it, compare, show where
 
 check: ## everything that must hold: format, lints, tests, real backups
 	scripts/check.sh
+
+storm: ## random faults over real dumps, for SECONDS=… (60); SEED=… repeats a storm, ROUND=… one of its rounds
+	scripts/storm.sh "$(or $(SECONDS),60)" "$(SEED)" "$(ROUND)"
 
 bench: ## measure everything beside upstream's Amanda, write BENCHMARKS.md and its charts (about 40 minutes)
 	scripts/bench.sh

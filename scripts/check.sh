@@ -80,6 +80,8 @@ step "Amanda" scripts/amanda.sh
 step "Short backups" short_backups
 step "Amanda's own tests" amanda_tests
 step "Patched Amanda --without-amrelay" without_the_library
+step "Tests of a real Amanda" env BUILT=yes scripts/test-amanda.sh
+step "A short storm" env BUILT=yes scripts/storm.sh 30 1
 step "Faults" env BUILT=yes scripts/faults.sh
 step "Stalls" env BUILT=yes AUTH=bsd scripts/stalls.sh
 step "Stalls within connections of several streams" env BUILT=yes AUTH=bsdudp scripts/stalls.sh

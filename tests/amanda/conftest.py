@@ -1,6 +1,7 @@
 """Fixtures. Run through scripts/test-amanda.sh, which makes the sandbox and says what is needed."""
 
 import os
+import re
 from pathlib import Path
 from typing import Callable, Iterator
 
@@ -9,6 +10,7 @@ import pytest
 from harness.installation import SCRATCH, Installation
 from harness.peer import DatagramPeer, Peer
 from harness.processes import running, wait_until
+from harness.server import Server
 
 
 @pytest.fixture(scope="session")
@@ -17,6 +19,15 @@ def installed() -> Installation:
     installation = Installation()
     installation.lay_over()
     return installation
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Keep the logs of a test that has failed, and say where."""
+    report = (yield).get_result()
+    amanda = item.funcargs.get("amanda")
+    if report.failed and amanda:
+        report.sections.append(("logs", str(amanda.keep_logs(re.sub(r"[^\w-]+", "-", item.name)))))
 
 
 @pytest.fixture
@@ -57,6 +68,22 @@ def datagram_peer(amanda: Installation) -> Iterator[Callable[..., DatagramPeer]]
 
     def make(**options: object) -> DatagramPeer:
         made.append(DatagramPeer(amanda, **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def server(amanda: Installation) -> Iterator[Callable[..., Server]]:
+    """Makes servers (see Server), one at a time; they are closed at the test's end."""
+    made: list[Server] = []
+
+    def make(**options: object) -> Server:
+        for one in made:
+            one.close()
+        made.append(Server(amanda, **options))
         return made[-1]
 
     yield make

@@ -1,10 +1,12 @@
 """Restores, and their comparison with the source."""
 
 import hashlib
+import io
 import os
 import shutil
 import stat
 import subprocess
+import tarfile
 from pathlib import Path
 
 
@@ -13,7 +15,13 @@ def extract(archive: bytes | bytearray, directory: Path, program: str = "tar") -
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     options = ["-xpGf", "-"] if program == "tar" else ["-xpSf", "-"]
-    subprocess.run([program, "--numeric-owner", *options, "-C", directory], input=archive, check=True)
+    done = subprocess.run([program, "--numeric-owner", *options, "-C", directory], input=archive, stderr=subprocess.PIPE)
+    assert done.returncode == 0, f"{program} ended with {done.returncode}: {done.stderr.decode(errors='replace').strip()}"
+    if program == "bsdtar":
+        # It sets the time of a folder that is already there before it writes into that.
+        with tarfile.open(fileobj=io.BytesIO(archive)) as members:
+            top = members.next()
+        os.utime(directory, (top.mtime, top.mtime))
 
 
 def describe(directory: Path) -> dict[str, tuple]:

@@ -7,6 +7,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from . import certificates
+
 SCRATCH = Path("/run/amrelay-tests")
 
 
@@ -18,9 +20,11 @@ class Installation:
         self.user = os.environ.get("AMANDA_USER", "amandabackup")
         entry = pwd.getpwnam(self.user)
         self.uid, self.gid, self.home = entry.pw_uid, entry.pw_gid, Path(entry.pw_dir)
+        self.variant = self.prefix.name.removeprefix("prefix-")
         self.patched = os.environ.get("AMRELAY", "yes") == "yes"
         self.libexec = self.prefix / "libexec/amanda"
         self.debug = self.prefix / "debug"
+        self.kept = Path(__file__).parents[3] / "build/run" / f"{self.variant}-tests"
         self.client_config = self.prefix / "etc/amanda/amanda-client.conf"
 
     def lay_over(self) -> None:
@@ -29,7 +33,8 @@ class Installation:
         for directory in upper, work:
             directory.mkdir(parents=True)
         SCRATCH.chmod(0o755)
-        options = f"lowerdir={self.prefix},upperdir={upper},workdir={work}"
+        # With xino all names have one device number, which `--one-file-system` of tar looks at.
+        options = f"lowerdir={self.prefix},upperdir={upper},workdir={work},xino=on"
         subprocess.run(["mount", "-t", "overlay", "-o", options, "overlay", self.prefix], check=True)
 
     def reset(self) -> None:
@@ -61,6 +66,14 @@ class Installation:
         usual = [f'gnutar-list-dir "{self.prefix}/var/gnutar-lists"', f'amandates "{self.prefix}/var/amandates"']
         self.client_config.write_text("\n".join([*usual, *lines]) + "\n")
 
+    def make_certificates(self) -> str:
+        """Make what `ssl` needs, once: the line of a configuration that says where it is."""
+        directory = self.prefix / "etc/amanda/ssl"
+        if not directory.exists():
+            certificates.make(directory)
+            self.give(directory)
+        return f'ssl-dir "{directory}"'
+
     def allow(self, *lines: str) -> None:
         """Say in .amandahosts who may ask for what."""
         hosts = self.home / ".amandahosts"
@@ -84,6 +97,15 @@ class Installation:
         os.setgroups([])
         os.setgid(self.gid)
         os.setuid(self.uid)
+
+    def keep_logs(self, name: str) -> Path:
+        """Copy what Amanda wrote of its doings to where it outlives the sandbox; that folder."""
+        kept = self.kept / name
+        shutil.rmtree(kept, ignore_errors=True)
+        for source, target in (self.debug, "debug"), (SCRATCH / "logs", "logs"), (SCRATCH / "server/log", "server"):
+            if source.exists():
+                shutil.copytree(source, kept / target)
+        return kept
 
     def debug_files(self, program: str) -> list[Path]:
         """The debug files of a program, oldest first."""

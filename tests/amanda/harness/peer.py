@@ -4,9 +4,11 @@ Sources: protocol packets, common-src/packet.c and protocol.c; tokens, common-sr
 streams of a dump, amandad-src/amandad.c and server-src/dumper.c.
 """
 
+import itertools
 import re
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 from dataclasses import dataclass, field
@@ -19,8 +21,8 @@ REQ, REP, PREP, ACK, NAK = range(5)
 NAMES = ("REQ", "REP", "PREP", "ACK", "NAK")
 crc32c = mkCrcFun("crc-32c")
 
-# A first port below 1024 for each peer of a process; amandad trusts no other.
-_ports = iter(range(601, 880))
+# Ports below 1024, of which the peers of a process take one after the other; amandad trusts no other.
+_ports = itertools.cycle(range(601, 880))
 
 
 def request(service: str, *lines: str, user: str = "root") -> str:
@@ -105,7 +107,19 @@ class Peer:
             self.process = subprocess.Popen(
                 [*wrap, amanda.libexec / "amandad", f"-auth={auth}", *services], stdin=accepted, stdout=accepted, stderr=accepted,
                 preexec_fn=amanda.demote, env={"PATH": "/usr/bin:/bin", **(environment or {})})
+        if auth == "ssl":
+            self.socket = self._over_tls(amanda)
         self.buffer = bytearray()
+
+    def _over_tls(self, amanda: Installation) -> ssl.SSLSocket:
+        """Shake hands with the certificate of both sides; the client's configuration must say where amandad finds it."""
+        directory = amanda.prefix / "etc/amanda/ssl"
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.load_verify_locations(directory / "CA/crt.pem")
+        context.load_cert_chain(directory / "me/crt.pem", directory / "me/private/key.pem")
+        self.socket.settimeout(30)
+        return context.wrap_socket(self.socket)
 
     def send_token(self, handle: int, payload: bytes) -> None:
         """Send one token: its length, its handle, its bytes."""

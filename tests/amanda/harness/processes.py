@@ -60,3 +60,22 @@ def processor_seconds(pid: int) -> float:
     """The processor time of a process so far, user and system."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def name_of(pid: int) -> str:
+    """The name of a process; empty if there is none any more."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
+def descendants(pid: int) -> list[int]:
+    """A process and all below it."""
+    found = [pid]
+    try:
+        for child in children(pid):
+            found += descendants(child)
+    except OSError:
+        pass
+    return found

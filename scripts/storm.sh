@@ -1,0 +1,16 @@
+#!/bin/bash
+# storm.sh SECONDS [SEED [ROUND]]: random faults at random moments over real dumps for so long; tests/amanda/storm.py says what must
+# hold. SEED repeats a storm's choices, ROUND one of its rounds alone. The status is 1 if anything was wrong; what was wrong is printed,
+# and its logs are in build/run/VARIANT-tests. Variables: see lib/common.sh.
+set -euo pipefail
+. "$(dirname "$0")/lib/common.sh"
+
+if [ "${1-}" = --inside ]; then
+    cd "$repository"
+    PYTHONDONTWRITEBYTECODE=1 exec /usr/bin/python3 tests/amanda/storm.py "${@:2}"
+fi
+build_for_backup openbsd-inetd
+arguments=("--seconds=${1:?for how many seconds?}")
+[ -z "${2-}" ] || arguments+=("--seed=$2")
+[ -z "${3-}" ] || arguments+=("--round=$3")
+as_root "$repository/scripts/sandbox.sh" --private-path "$repository/scripts/storm.sh" --inside "${arguments[@]}"

@@ -1,0 +1,98 @@
+"""Random faults at random moments over real dumps, for as long as wanted: `make storm SECONDS=…`.
+
+Each round makes one to three dumps and lets one thing go wrong. What must hold afterwards:
+  - a dump that is called done restores to its source; one that is not is told of within a minute;
+  - a dump that the fault was not for is done;
+  - nothing is left running, nor in shared memory;
+  - the next dump is done.
+Most rounds speak Amanda's protocol themselves (storm_peer.py); every tenth runs a real amdump and amfetchdump (storm_server.py).
+All choices of a round come from the seed and the round's number, so that SEED=… ROUND=… repeats it; when exactly a fault meets
+the dumps is left to the machine.
+"""
+
+import argparse
+import collections
+import random
+import sys
+import time
+import traceback
+
+from harness.installation import SCRATCH, Installation
+from harness.programs import Programs
+from storm_peer import PeerRound
+from storm_server import ServerRound
+from storm_world import World, Wrong, sources
+
+SERVER_EVERY = 10
+
+
+class Storm:
+    """The rounds and what came of them."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.counts: collections.Counter[str] = collections.Counter()
+        self.faults: collections.Counter[str] = collections.Counter()
+        amanda = Installation()
+        amanda.lay_over()
+        amanda.reset()
+        self.world = World(amanda, Programs(), sources(SCRATCH / "data"))
+
+    def round(self, number: int) -> None:
+        """One round; what was wrong is printed, and its logs are kept."""
+        chance = random.Random(f"{self.seed} {number}")
+        kind = ServerRound if number % SERVER_EVERY == SERVER_EVERY - 1 else PeerRound
+        one = kind(self.world, chance)
+        self.world.begin()
+        try:
+            one.run()
+        except Exception as wrong:
+            # What the harness did not expect ends the round, not the storm.
+            if not isinstance(wrong, Wrong):
+                traceback.print_exc()
+            self.counts["wrong"] += 1
+            kept = self.world.amanda.keep_logs(f"storm-{self.seed}-{number}")
+            print(f"WRONG: seed {self.seed} round {number}: {one}: {wrong}\n  logs: {kept}\n"
+                  f"  again: make storm SEED={self.seed} ROUND={number}", flush=True)
+            self.world.tidy()
+        self.counts["rounds"] += 1
+        self.counts["done"] += one.done
+        self.counts["failed"] += one.failed
+        self.faults[one.fault_name + ("" if one.met else " (met nothing)")] += 1
+
+    def report(self) -> None:
+        """The figures."""
+        for fault, count in sorted(self.faults.items()):
+            print(f"  {count:6} {fault}")
+        counts = self.counts
+        print(f"seed {self.seed}: {counts['rounds']} rounds; {counts['done']} dumps done and whole, {counts['failed']} failed as they may; "
+              f"{counts['wrong']} rounds wrong", flush=True)
+
+
+def main() -> int:
+    """The status is 1 if anything was wrong."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--round", type=int, default=None, help="this one only")
+    options = parser.parse_args()
+    seed = random.SystemRandom().randrange(1 << 32) if options.seed is None else options.seed
+    print(f"storm: seed {seed}", flush=True)
+    storm = Storm(seed)
+    deadline = time.monotonic() + options.seconds
+    if options.round is not None:
+        storm.round(options.round)
+    else:
+        number, told = 0, time.monotonic()
+        while time.monotonic() < deadline:
+            storm.round(number)
+            number += 1
+            if time.monotonic() - told > 60:
+                told = time.monotonic()
+                print(f"{number} rounds, {storm.counts['wrong']} wrong", flush=True)
+    storm.report()
+    return 1 if storm.counts["wrong"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
