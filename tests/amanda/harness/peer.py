@@ -95,7 +95,8 @@ class Peer:
     """One connection of a server, and the amandad that inetd would have started for it (bsdtcp)."""
 
     def __init__(self, amanda: Installation, auth: str = "bsdtcp", privileged: bool = True, wrap: tuple[str, ...] = (),
-                 services: tuple[str, ...] = ("amdump",), environment: dict[str, str] | None = None) -> None:
+                 services: tuple[str, ...] = ("amdump",), environment: dict[str, str] | None = None,
+                 handshake: bool = True) -> None:
         self.socket = socket.socket()
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if privileged:
@@ -106,8 +107,8 @@ class Peer:
         with accepted:
             self.process = subprocess.Popen(
                 [*wrap, amanda.libexec / "amandad", f"-auth={auth}", *services], stdin=accepted, stdout=accepted, stderr=accepted,
-                preexec_fn=amanda.demote, env={"PATH": "/usr/bin:/bin", **(environment or {})})
-        if auth == "ssl":
+                preexec_fn=None if auth == "krb5" else amanda.demote, env={"PATH": "/usr/bin:/bin", **(environment or {})})
+        if auth == "ssl" and handshake:
             self.socket = self._over_tls(amanda)
         self.buffer = bytearray()
 
