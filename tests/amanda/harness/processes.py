@@ -8,13 +8,13 @@ from typing import Callable
 CLIENT = {"amandad", "sendbackup", "runtar", "tar", "bsdtar", "sed", "amgtar", "ambsdtar", "amstar", "amraw", "gzip"}
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 30) -> bool:
+def wait_until(condition: Callable[[], object], seconds: float = 30, interval: float = 0.05) -> bool:
     """Whether the condition comes true within so many seconds."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
             return False
-        time.sleep(0.05)
+        time.sleep(interval)
     return True
 
 

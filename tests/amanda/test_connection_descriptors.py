@@ -1,0 +1,85 @@
+"""What a connection and a service own outlive their use, and no longer."""
+
+import fcntl
+import socket
+import struct
+import termios
+import time
+from pathlib import Path
+
+import pytest
+
+from harness.peer import ACK, NAK, REQ, Peer, dump_request, request, streams_of
+from harness.processes import children, descriptors, name_of, wait_until
+
+LAST_PID = Path("/proc/sys/kernel/ns_last_pid")
+
+
+@pytest.fixture
+def large(data: Path) -> str:
+    """A directory of which pipes and connections hold but a part."""
+    with open(data / "large", "wb") as file:
+        file.truncate(200 << 20)
+    return str(data)
+
+
+def waiting_bytes(connected: socket.socket) -> int:
+    """How many bytes of a connection have come and are not read."""
+    return struct.unpack("i", fcntl.ioctl(connected, termios.FIONREAD, bytes(4)))[0]
+
+
+def nothing_more_fits(connected: socket.socket) -> bool:
+    """Whether its sender waits, for all we can tell."""
+    before = waiting_bytes(connected)
+    time.sleep(0.1)
+    return before > 0 and waiting_bytes(connected) == before
+
+
+def test_a_tls_connection_keeps_its_descriptors_until_all_is_written(amanda, peer, large):
+    """The server reads slowly: what amandad still writes must not go to another file of that number."""
+    amanda.configure_client(amanda.make_certificates())
+    server = peer(auth="ssl")
+    streams = server.begin_dump(dump_request(large, auth="SSL"))
+    while streams.get(server.receive()[0]) != "DATA":
+        pass
+    assert wait_until(lambda: nothing_more_fits(server.socket), 20)
+    # The refusal waits behind the data. At what is no token amandad ends the connection, and the service goes.
+    server.send_packet(REQ, request("noop", user="nobody"), handle=77)
+    server.socket.sendall(b"GET / HTTP/1.0\r\n\r\n")
+    assert wait_until(lambda: not children(server.process.pid), 20)
+    assert server.process.poll() is None
+    held = descriptors(server.process.pid)
+    assert held.get(0, "none").startswith("socket:") and held.get(1) == held[0], held
+    refused = False
+    while token := server.receive(20):
+        refused = refused or (token[0] == 77 and token[1][:1] == bytes([NAK]))
+    assert refused
+    assert server.exit_status(10) == 0
+
+
+def run_noop(server: Peer) -> int:
+    """Ask for noop up to its reply, which is not acknowledged: the number that its process had."""
+    server.send_packet(REQ, request("noop", "OPTIONS features=ff;hostname=localhost;"), handle=1)
+    found: list[int] = []
+    assert wait_until(lambda: found.extend(pid for pid in children(server.process.pid) if name_of(pid) == "noop") or found,
+                      seconds=10, interval=0)
+    server.reply()
+    return found[0]
+
+
+def test_the_number_of_a_reaped_process_is_nobodys(amanda, peer, large):
+    """The next service's process has the same number: it is neither waited for nor terminated in the place of the first."""
+    server = peer()
+    number = run_noop(server)
+    LAST_PID.write_text(str(number - 1))
+    server.send_packet(REQ, dump_request(large), handle=2)
+    streams = streams_of(server.reply())
+    assert name_of(number) == "sendbackup"
+    # The end of noop's handle.
+    server.send_packet(ACK, handle=1)
+    while server.receive() != (1, b""):
+        pass
+    server.send_packet(ACK, handle=2)
+    assert not server.finish_dump(streams, keep=False).failed
+    # What amandad says before it terminates one that goes on for four seconds.
+    assert amanda.debug_matches("amandad", f"process {number} has not ended") == []
