@@ -156,6 +156,7 @@ impl Outgoing {
         }
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(length).map_err(out_of_memory)?;
+        self.control.try_reserve(1).map_err(out_of_memory)?;
         bytes.extend_from_slice(&header(handle, payload.len()));
         bytes.extend_from_slice(payload);
         self.control_bytes += length;
