@@ -32,7 +32,7 @@ static amrelay_tee *start_waiting(int *writer, int *reader)
 static void a_cancelled_tee_says_so_and_closes_what_it_took(void)
 {
     int writer, reader;
-    char byte;
+    char byte = 0;
     amrelay_tee *tee = start_waiting(&writer, &reader);
     struct bytes passed = {NULL, 0};
     amrelay_tee_result result;

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd as _, FromRawFd, OwnedFd};
 
 use super::error::Failure;
 use crate::sys::Descriptor;
-use crate::sys::descriptor::{Access, allows};
+use crate::sys::descriptor::{is_for_reading, is_for_writing};
 
 /// A descriptor that stays the caller's.
 pub(super) fn lend(fd: c_int, what: &str) -> Result<Descriptor, Failure> {
@@ -23,17 +23,21 @@ pub(super) unsafe fn take(fd: c_int) -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
-/// Checks that `fd` is an open descriptor that can be used so.
-pub(super) fn check_access(fd: c_int, what: &str, access: Access) -> Result<(), Failure> {
-    let lent = lend(fd, what)?;
-    if allows(lent.as_fd(), access)? {
+/// Checks that `fd` is an open descriptor that can be read from.
+pub(super) fn check_for_reading(fd: c_int, what: &str) -> Result<(), Failure> {
+    if is_for_reading(lend(fd, what)?.as_fd())? {
         return Ok(());
     }
-    let use_of_it = match access {
-        Access::Read => "reading",
-        Access::Write => "writing",
-    };
-    let text = format!("{what} {fd} is not open for {use_of_it}");
+    let text = format!("{what} {fd} is not open for reading");
+    Err(Failure::new(-libc::EBADF, text))
+}
+
+/// Checks that `fd` is an open descriptor that can be written to.
+pub(super) fn check_for_writing(fd: c_int, what: &str) -> Result<(), Failure> {
+    if is_for_writing(lend(fd, what)?.as_fd())? {
+        return Ok(());
+    }
+    let text = format!("{what} {fd} is not open for writing");
     Err(Failure::new(-libc::EBADF, text))
 }
 

@@ -10,14 +10,14 @@ use super::tee::{
     AMRELAY_INDEX_COMMAND, AMRELAY_INDEX_NONE, AMRELAY_INDEX_TAR, AMRELAY_TEE_TAKE_INDEX,
     AMRELAY_TEE_TAKE_INPUT, AMRELAY_TEE_TAKE_OUTPUT, amrelay_tee_options,
 };
-use crate::sys::descriptor::{Access, FileType, same_file};
+use crate::sys::descriptor::{FileType, same_file};
 
 /// Checks all but size and flags, and copies the command.
 ///
 /// # Safety
 /// `index_command` is NULL or terminated.
 pub(super) unsafe fn check(options: &amrelay_tee_options) -> Result<CString, Failure> {
-    descriptor::check_access(options.input_fd, "input_fd", Access::Read)?;
+    descriptor::check_for_reading(options.input_fd, "input_fd")?;
     check_output(options)?;
     // SAFETY: the caller's promise is the same.
     let command = unsafe { check_index(options) }?;
@@ -31,7 +31,7 @@ fn check_output(options: &amrelay_tee_options) -> Result<(), Failure> {
     match (options.output_fd, options.write) {
         (-1, None) => Err(Failure::null("options.write")),
         (-1, Some(_)) => Ok(()),
-        (fd, None) => descriptor::check_access(fd, "output_fd", Access::Write),
+        (fd, None) => descriptor::check_for_writing(fd, "output_fd"),
         (fd, Some(_)) => Err(Failure::argument(format!(
             "output_fd is {fd} and write is set: one of them is to be -1 or NULL"
         ))),
@@ -70,7 +70,7 @@ fn check_index_end(fd: RawFd, what: &str) -> Result<(), Failure> {
     if fd == 0 {
         return Err(Failure::argument(format!("{what} is 0: was it left out?")));
     }
-    descriptor::check_access(fd, what, Access::Write)
+    descriptor::check_for_writing(fd, what)
 }
 
 /// The sides of a tee that have a descriptor of their own, if these options name one.

@@ -19,7 +19,7 @@ use super::schedule::Key;
 use super::stream::{self, Stream, StreamOptions};
 use crate::event::{EventId, EventKind, EventLoop};
 use crate::sys::Descriptor;
-use crate::sys::descriptor::{Access, FileType, allows, same_file};
+use crate::sys::descriptor::{is_for_reading, is_for_writing, is_same_pipe};
 use crate::sys::pipe;
 use crate::sys::socket::{self, Nature};
 
@@ -85,7 +85,7 @@ impl Link {
         }
         let fd = options.descriptor.as_fd();
         if !matches!(options.kind, LinkKind::Callback(_)) {
-            if !allows(fd, Access::Write)? {
+            if !is_for_writing(fd)? {
                 return Err(Error::Argument(NOT_FOR_WRITING));
             }
             pipe::set_nonblocking(fd, true)?;
@@ -338,13 +338,13 @@ impl Core {
     }
 
     fn check_source(&self, fd: BorrowedFd<'_>) -> Result<()> {
-        if !allows(fd, Access::Read)? {
+        if !is_for_reading(fd)? {
             return Err(Error::Argument("the descriptor is not open for reading"));
         }
         match &self.state.borrow().descriptor {
-            Some(target) if same_file(fd, target.as_fd())? == Some(FileType::Fifo) => Err(
-                Error::Argument("the stream would read what its own link writes"),
-            ),
+            Some(target) if is_same_pipe(fd, target.as_fd())? => Err(Error::Argument(
+                "the stream would read what its own link writes",
+            )),
             _ => Ok(()),
         }
     }

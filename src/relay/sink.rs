@@ -15,7 +15,7 @@ use super::queue::Queue;
 use crate::event::{EventId, EventKind, EventLoop};
 use crate::stats::{Meter, Stats, Wait};
 use crate::sys::Descriptor;
-use crate::sys::descriptor::{Access, allows};
+use crate::sys::descriptor::is_for_writing;
 use crate::sys::pipe;
 use crate::sys::socket::{self, Nature};
 
@@ -65,7 +65,7 @@ impl Sink {
             ));
         }
         let fd = options.descriptor.as_fd();
-        if !allows(fd, Access::Write)? {
+        if !is_for_writing(fd)? {
             return Err(Error::Argument(NOT_FOR_WRITING));
         }
         pipe::set_nonblocking(fd, true)?;

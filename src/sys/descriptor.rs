@@ -31,23 +31,6 @@ impl Descriptor {
     }
 }
 
-/// What a descriptor is to be used for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Access {
-    Read,
-    Write,
-}
-
-/// Whether its open file can be read from, or written to; poll(2) would wait for ever for what cannot.
-pub(crate) fn allows(fd: BorrowedFd<'_>, access: Access) -> io::Result<bool> {
-    let mode = fcntl_getfl(fd)? & OFlags::RWMODE;
-    let refused = match access {
-        Access::Read => OFlags::WRONLY,
-        Access::Write => OFlags::RDONLY,
-    };
-    Ok(mode != refused)
-}
-
 /// What kind of file both descriptors lead to; none if they lead to different ones. The two ends of a pipe are the same.
 pub(crate) fn same_file(
     one: BorrowedFd<'_>,
@@ -61,6 +44,21 @@ pub(crate) fn same_file(
 /// A second descriptor of the same open file, close-on-exec and none of the standard ones.
 pub(crate) fn duplicate(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     Ok(rustix::io::fcntl_dupfd_cloexec(fd, 3)?)
+}
+
+/// Whether the file was opened for reading; poll(2) would wait for ever for one that was not.
+pub(crate) fn is_for_reading(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    Ok((fcntl_getfl(fd)? & OFlags::RWMODE) != OFlags::WRONLY)
+}
+
+/// Whether the file was opened for writing.
+pub(crate) fn is_for_writing(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    Ok((fcntl_getfl(fd)? & OFlags::RWMODE) != OFlags::RDONLY)
+}
+
+/// Whether both are ends of the same pipe, so that what is written to the one is read from the other.
+pub(crate) fn is_same_pipe(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> io::Result<bool> {
+    Ok(same_file(one, other)? == Some(FileType::Fifo))
 }
 
 /// The descriptor, under a number that is none of the standard ones: where the host has closed those, a new descriptor

@@ -5,7 +5,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
-use super::descriptor::beyond_standard;
+use super::descriptor::{beyond_standard, is_for_reading};
 
 /// Makes a pipe whose ends are closed when a child process executes another program. Read end first.
 pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
@@ -81,10 +81,11 @@ pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> io::Resu
 
 /// Fails with `EBADF` if the descriptor cannot be read from. poll(2) would wait for such a one for ever.
 pub(crate) fn check_readable(fd: BorrowedFd<'_>) -> io::Result<()> {
-    if (fcntl_getfl(fd)? & OFlags::RWMODE) == OFlags::WRONLY {
-        return Err(rustix::io::Errno::BADF.into());
+    if is_for_reading(fd)? {
+        Ok(())
+    } else {
+        Err(rustix::io::Errno::BADF.into())
     }
-    Ok(())
 }
 
 /// Reads what there is, at most the buffer's length; 0 is the end. Waits only if the open file is in blocking mode and
