@@ -172,15 +172,16 @@ impl<'h> Header<'h> {
 
     /// The program that compressed a stream which begins with this block.
     ///
-    /// The magic numbers are those GNU tar 1.34 knows (buffer.c, `magic`); it believes a header
+    /// The magic numbers are those GNU tar 1.35 knows (buffer.c, `magic`); it believes a header
     /// with magic and checksum first.
     pub(super) fn compressed(self) -> Option<&'static str> {
-        const MAGICS: [(&[u8], &str); 8] = [
+        const MAGICS: [(&[u8], &str); 9] = [
             (b"\x1f\x9d", "compress"),
             (b"\x1f\x8b", "gzip"),
             (b"BZh", "bzip2"),
             (b"LZIP", "lzip"),
             (b"\xffLZMA\0", "lzma"),
+            (b"\x5d\0\0", "lzma"),
             (b"\x89LZO", "lzop"),
             (b"\xfd7zXZ\0", "xz"),
             (b"\x28\xb5\x2f\xfd", "zstd"),

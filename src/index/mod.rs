@@ -4,7 +4,7 @@
 //! and choose what to restore. Its client makes that list by piping a copy of the backup through
 //! `tar -tf - 2>/dev/null | sed -e 's/^\.//'` (client-src/sendbackup-gnutar.c), which costs three
 //! processes and a copy of every byte. [`TarIndex`] gives the same lines, byte for byte as GNU tar
-//! 1.34 prints them in the C locale, from the headers alone.
+//! 1.35 prints them in the C locale, from the headers alone.
 //!
 //! The parser is pure: bytes are pushed into it, lines come out through a closure, and it does no
 //! I/O and no system calls. It holds no body and no member, so its memory is bounded whatever the

@@ -29,6 +29,11 @@ impl Name {
         self.present
     }
 
+    /// Whether there is a name, without any bytes.
+    pub(super) fn is_empty(&self) -> bool {
+        self.get() == Some(Ok(b""))
+    }
+
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
         self.present = false;

@@ -218,22 +218,29 @@ impl Records {
     }
 
     fn finish_value(&mut self, settings: &mut Settings, offset: u64) {
-        let mut valid = true;
-        match &mut self.value {
-            Value::Ignored => {}
-            Value::Text { .. } => settings.set_text(self.current, &mut self.text),
-            Value::Number { number, largest } => match number.finish(*largest) {
-                Some(value) => settings.set_number(self.current, value),
-                None => valid = false,
-            },
-            Value::Time(time) => valid = time.is_valid(),
-            Value::Map(pairs) => {
-                valid = pairs.finish();
-                settings.set_map(pairs.pairs);
+        let fault_unless = |valid: bool| (!valid).then_some(Fault::RecordValue);
+        let fault = match &mut self.value {
+            Value::Ignored => None,
+            Value::Text { .. } => {
+                settings.set_text(self.current, &mut self.text);
+                None
             }
-        }
-        if !valid {
-            settings.blame(Some(self.current), (Fault::RecordValue, offset));
+            Value::Number { number, largest } => {
+                let number = number.finish(*largest);
+                if let Some(value) = number {
+                    settings.set_number(self.current, value);
+                }
+                fault_unless(number.is_some())
+            }
+            Value::Time(time) => time.fault(),
+            Value::Map(pairs) => {
+                let valid = pairs.finish();
+                settings.set_map(pairs.pairs);
+                fault_unless(valid)
+            }
+        };
+        if let Some(fault) = fault {
+            settings.blame(Some(self.current), (fault, offset));
         }
     }
 }
@@ -276,11 +283,13 @@ impl PairCount {
     }
 }
 
-/// Judges a time as GNU tar does: an integer within 64 bits, then whatever comes.
+/// Judges a time as GNU tar 1.35 does: an integer within 64 bits, then perhaps a point and more digits.
 #[derive(Debug, Clone, Copy, Default)]
 struct Time {
     number: Decimal,
     negative: bool,
+    /// A digit behind the point is not 0.
+    has_fraction: bool,
     part: TimePart,
 }
 
@@ -289,26 +298,45 @@ enum TimePart {
     #[default]
     Sign,
     Digits,
-    Rest,
+    Fraction,
+    /// Behind a NUL nothing counts.
+    Ended,
+    /// Something that does not belong to a time.
+    Tail,
 }
 
 impl Time {
     fn push(&mut self, byte: u8) {
-        match self.part {
+        self.part = match self.part {
             TimePart::Sign if byte == b'-' => {
                 self.negative = true;
-                self.part = TimePart::Digits;
+                TimePart::Digits
             }
             TimePart::Sign | TimePart::Digits if byte.is_ascii_digit() => {
                 self.number.push(byte);
-                self.part = TimePart::Digits;
+                TimePart::Digits
             }
-            _ => self.part = TimePart::Rest,
+            TimePart::Digits if byte == b'.' => TimePart::Fraction,
+            TimePart::Fraction if byte.is_ascii_digit() => {
+                self.has_fraction |= byte != b'0';
+                TimePart::Fraction
+            }
+            TimePart::Ended => TimePart::Ended,
+            TimePart::Tail => TimePart::Tail,
+            _ if byte == 0 => TimePart::Ended,
+            _ => TimePart::Tail,
         }
     }
 
-    fn is_valid(self) -> bool {
-        let largest = if self.negative { 1 << 63 } else { MAX_OFFSET };
-        self.number.finish(largest).is_some()
+    fn fault(self) -> Option<Fault> {
+        // A fraction counts from the second below, which has to be there.
+        let largest = MAX_OFFSET + u64::from(self.negative && !self.has_fraction);
+        if self.number.finish(largest).is_none() {
+            Some(Fault::RecordValue)
+        } else if self.part == TimePart::Tail {
+            Some(Fault::TimeTail)
+        } else {
+            None
+        }
     }
 }

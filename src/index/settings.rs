@@ -82,6 +82,8 @@ pub(super) struct Settings {
     order: Order,
     name: Name,
     name_is_sparse: bool,
+    /// A `GNU.sparse.name` came, be it empty: no `path` behind it counts.
+    sparse_name_done: bool,
     label: Name,
     size: Option<u64>,
     real_size: Option<u64>,
@@ -100,6 +102,7 @@ impl Settings {
             order,
             name: Name::default(),
             name_is_sparse: false,
+            sparse_name_done: false,
             label: Name::default(),
             size: None,
             real_size: None,
@@ -131,16 +134,20 @@ impl Settings {
             std::mem::swap(&mut self.label, value);
             return;
         }
-        // GNU.sparse.name beats path whatever their order.
-        let wins = match self.order {
-            _ if !self.name.is_present() => true,
-            Order::FirstToLast => is_sparse || !self.name_is_sparse,
-            Order::LastToFirst => is_sparse && !self.name_is_sparse,
-        };
+        // An empty name is no name, and GNU.sparse.name beats path whatever their order.
+        let wins = !value.is_empty()
+            && match self.order {
+                Order::FirstToLast => is_sparse || !self.sparse_name_done,
+                Order::LastToFirst => !self.name.is_present() || is_sparse && !self.name_is_sparse,
+            };
         if wins {
             std::mem::swap(&mut self.name, value);
             self.name_is_sparse = is_sparse;
+        } else if is_sparse && self.order == Order::LastToFirst && !self.name_is_sparse {
+            // It is empty and comes before the paths that were read.
+            self.name.clear();
         }
+        self.sparse_name_done |= is_sparse;
     }
 
     /// Takes a number over.
@@ -225,10 +232,10 @@ pub(super) struct Combined<'a> {
 
 /// Applies first `global`, then `own`.
 pub(super) fn combine<'a>(global: &'a Settings, own: &'a Settings) -> Combined<'a> {
-    let (weak, strong) = if global.name_is_sparse && !own.name_is_sparse {
-        (own, global)
+    let name = if own.name_is_sparse || !global.sparse_name_done {
+        own.name().or(global.name())
     } else {
-        (global, own)
+        global.name()
     };
     let after_global = global.map.apply((0, 0));
     let (_, entries) = own.map.apply(after_global);
@@ -245,7 +252,7 @@ pub(super) fn combine<'a>(global: &'a Settings, own: &'a Settings) -> Combined<'
         MapPlace::Nowhere
     };
     Combined {
-        name: strong.name().or(weak.name()),
+        name,
         size: own.size.or(global.size),
         real_size: own.real_size.or(global.real_size),
         map,

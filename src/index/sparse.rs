@@ -4,6 +4,7 @@
 
 use super::header::BLOCK;
 use super::number::{self, Decimal, MAX_OFFSET, Notation};
+use super::outcome::Fault;
 use super::settings::MAX_MAP_ENTRIES;
 
 /// What a block of a map says about the next one.
@@ -14,7 +15,7 @@ pub(super) enum Step {
     /// It does not.
     Done,
     /// It does not, because the map is malformed.
-    Faulty,
+    Faulty(Fault),
     /// The map is longer than any machine could hold.
     TooLarge,
 }
@@ -80,7 +81,7 @@ impl EntryTable {
                 .zip(read(length))
                 .map(|(offset, length)| offset + length);
             if end.is_none_or(|end| end > self.real_size.unwrap_or(0)) {
-                return Step::Faulty;
+                return Step::Faulty(Fault::SparseMap);
             }
         }
         if flag == 0 { Step::Done } else { Step::More }
@@ -97,21 +98,35 @@ const MAX_DIGITS: u8 = 19;
 
 /// A map of sparse format 1.0 at the beginning of the body: a count, then offset and length of
 /// each entry, each a decimal line. It ends with its block.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct DecimalMap {
+    /// The file's size; every entry has to lie within it.
+    file_size: u64,
     line: Decimal,
     line_length: u8,
     /// Lines still to come; unknown while the count is read.
     lines_left: Option<u64>,
+    /// The entry's offset, once it is read.
+    offset: u64,
 }
 
 impl DecimalMap {
+    pub(super) fn new(file_size: u64) -> Self {
+        Self {
+            file_size,
+            line: Decimal::default(),
+            line_length: 0,
+            lines_left: None,
+            offset: 0,
+        }
+    }
+
     /// Takes the map's next block. After [`Step::Faulty`] this block is not part of the map.
     pub(super) fn block(&mut self, block: &[u8; BLOCK]) -> Step {
         for &byte in block {
             if byte != b'\n' {
                 if self.line_length == MAX_DIGITS {
-                    return Step::Faulty;
+                    return Step::Faulty(Fault::SparseMap);
                 }
                 self.line_length += 1;
                 self.line.push(byte);
@@ -123,20 +138,26 @@ impl DecimalMap {
                 u64::MAX
             };
             let Some(number) = self.line.finish(largest) else {
-                return Step::Faulty;
+                return Step::Faulty(Fault::SparseMap);
             };
             let left = match self.lines_left {
-                Some(left) => left - 1,
                 None if number > MAX_MAP_ENTRIES => return Step::TooLarge,
                 None => 2 * number,
+                Some(left) if left % 2 == 0 => {
+                    self.offset = number;
+                    left - 1
+                }
+                Some(_) if self.offset + number > self.file_size => {
+                    return Step::Faulty(Fault::SparseMapRange);
+                }
+                Some(left) => left - 1,
             };
             if left == 0 {
                 return Step::Done;
             }
-            *self = Self {
-                lines_left: Some(left),
-                ..Self::default()
-            };
+            self.lines_left = Some(left);
+            self.line = Decimal::default();
+            self.line_length = 0;
         }
         Step::More
     }

@@ -486,9 +486,9 @@ impl TarIndex {
                 }
                 self.after_entries(table, step, packed);
             }
-            Body::Decimals { packed } => {
+            Body::Decimals { packed, file_size } => {
                 self.state = State::DecimalMap {
-                    map: DecimalMap::default(),
+                    map: DecimalMap::new(file_size),
                     packed,
                     blocks: 0,
                 };
@@ -501,8 +501,8 @@ impl TarIndex {
         if step == Step::More {
             return self.state = State::EntryTable { table, packed };
         }
-        if step == Step::Faulty {
-            self.note(Fault::SparseMap);
+        if let Step::Faulty(fault) = step {
+            self.note(fault);
         }
         self.pass(packed, Fault::CutInBody);
     }
@@ -514,9 +514,8 @@ impl TarIndex {
         packed: u64,
         blocks: u64,
     ) -> Verdict {
-        let step = map.block(block);
         let blocks = blocks.saturating_add(1);
-        match step {
+        match map.block(block) {
             Step::More => {
                 self.state = State::DecimalMap {
                     map,
@@ -529,9 +528,9 @@ impl TarIndex {
                 self.pass(packed.saturating_sub(map_bytes), Fault::CutInBody);
             }
             Step::TooLarge => self.end(Fault::SparseMapTooLarge),
-            Step::Faulty => {
+            Step::Faulty(fault) => {
                 // The data is taken to begin with the block in which the map broke off.
-                self.note(Fault::SparseMap);
+                self.note(fault);
                 self.pass(packed.saturating_sub(BLOCK_BYTES), Fault::CutInBody);
                 if packed == 0 {
                     return Verdict::Again;
@@ -554,7 +553,7 @@ enum Body {
         packed: u64,
     },
     /// A sparse member whose map is part of the data.
-    Decimals { packed: u64 },
+    Decimals { packed: u64, file_size: u64 },
 }
 
 impl Body {
@@ -563,7 +562,12 @@ impl Body {
         let effective = combined.real_size.unwrap_or(packed);
         let flag = header.type_flag();
         match class {
-            Class::Posix if combined.map == MapPlace::Body => return Self::Decimals { packed },
+            Class::Posix if combined.map == MapPlace::Body => {
+                return Self::Decimals {
+                    packed,
+                    file_size: effective,
+                };
+            }
             Class::Posix if combined.map == MapPlace::Records => return Self::Plain(packed),
             Class::Gnu if flag == b'S' => {
                 let real_size = sparse::real_size(header.0, 483);
