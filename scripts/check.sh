@@ -79,6 +79,7 @@ step "The library" scripts/check-library.sh
 step "Amanda" scripts/amanda.sh
 step "Short backups" short_backups
 step "Amanda's own tests" amanda_tests
+step "Fuzzing Amanda's reader of tokens, shortly" scripts/fuzz-smoke.sh recv_token
 step "Patched Amanda --without-amrelay" without_the_library
 step "Tests of a real Amanda" env BUILT=yes scripts/test-amanda.sh
 step "A short storm" env BUILT=yes scripts/storm.sh 30 1

@@ -1,10 +1,29 @@
 #!/bin/bash
-# fuzz-corpus.sh FOLDER: fills FOLDER with small archives of every program and format at hand, for the fuzz targets to begin with.
+# fuzz-corpus.sh FOLDER: fills FOLDER/archives with small archives of every program and format at hand, FOLDER/programs with
+# programs of actions, and FOLDER/tokens with Amanda's tokens, for the fuzz targets to begin with.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 corpus=${1:?which folder?}
-mkdir -p "$corpus"
+mkdir -p "$corpus"/{archives,programs,tokens}
 corpus=$(cd "$corpus" && pwd)
+
+# Programs are made of any bytes. Each set of tokens has the lengths of its cuts in front.
+python3 - "$corpus" <<'PYTHON'
+import random
+import struct
+import sys
+
+for number in range(64):
+    dice = random.Random(number)
+    with open(f"{sys.argv[1]}/programs/{number}", "wb") as file:
+        file.write(dice.randbytes(8 * (number + 1)))
+    with open(f"{sys.argv[1]}/tokens/{number}", "wb") as file:
+        file.write(dice.randbytes(8))
+        for _ in range(dice.randrange(6)):
+            length = dice.choice([0, 1, 9, 60, 4 << 20, 4 << 20 | 1, 0x47455420])
+            payload = dice.randbytes(min(length, 60))
+            file.write(struct.pack(">II", length, dice.choice([0, 1, 500001, 0xFFFFFFFF])) + payload)
+PYTHON
 
 tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
@@ -26,7 +45,7 @@ done
 made() {
     local name=$1
     shift
-    LC_ALL=C "$@" >"$corpus/$name" 2>/dev/null || [ -s "$corpus/$name" ] || die "no archive: $*"
+    LC_ALL=C "$@" >"$corpus/archives/$name" 2>/dev/null || [ -s "$corpus/archives/$name" ] || die "no archive: $*"
 }
 
 for format in gnu oldgnu posix ustar v7; do
@@ -47,4 +66,4 @@ done
 made busybox busybox tar -cf - some
 made cpio bash -c 'find some | cpio --quiet -H ustar -o'
 made python python3 -c 'import sys, tarfile; tarfile.open(fileobj=sys.stdout.buffer, mode="w|").add("some")'
-say "$(find "$corpus" -type f | wc -l) archives in $corpus"
+say "$(find "$corpus" -type f | wc -l) seeds in $corpus"

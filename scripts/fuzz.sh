@@ -1,5 +1,12 @@
 #!/bin/bash
-# fuzz.sh SECONDS [TARGET...]: fuzzes the index for so many seconds with each target (all of them if none is named).
+# fuzz.sh SECONDS [TARGET...]: fuzzes for so many seconds with each target (all that can be built if none is named; "library": all
+# but Amanda's).
+#
+#   index_parser               any archive; what is found new is then compared with the system's tar (index_tar)
+#   frames, sink, link         frames and what carries them, under any partial reads and writes
+#   tee                        a tee between descriptors that fail, and readers that take their time or leave
+#   event_loop, c_abi          sequences of actions in the event loop, and of calls of the C ABI
+#   recv_token                 Amanda's reader of tokens, as patched (needs what scripts/amanda.sh has built)
 #
 # It needs no nightly compiler and no cargo-fuzz: the flags below give libFuzzer its coverage with any. What it finds is
 # kept in build/fuzz/corpus-TARGET for the next run, what fails in build/fuzz/TARGET-*.
@@ -8,23 +15,68 @@ set -euo pipefail
 seconds=${1:?how many seconds?}
 shift
 targets=("$@")
-[ $# -gt 0 ] || targets=(index_parser index_tar)
+library=(index_parser frames sink link tee event_loop c_abi)
+amanda=$build/amanda-relay/source/common-src
+if [ "$*" = library ]; then
+    targets=("${library[@]}")
+elif [ $# -eq 0 ]; then
+    targets=("${library[@]}")
+    [ ! -e "$amanda/.libs/libamanda.so" ] || targets+=(recv_token)
+fi
 
 host=$(rustc -vV | sed -n 's/^host: //p')
+programs=$build/fuzz/target/$host/release
 instrument="--cfg fuzzing -Cdebug-assertions -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4"
 instrument+=" -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table"
 instrument+=" -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1"
 
-mkdir -p "$build/fuzz" "$build/logs"
-"$repository/scripts/fuzz-corpus.sh" "$build/fuzz/seeds"
-for target in "${targets[@]}"; do
-    # Named explicitly, the target's flags do not reach build scripts, which could not be linked with them.
-    RUSTFLAGS=$instrument cargo build --quiet --locked --release --target "$host" \
-        --manifest-path "$repository/fuzz/Cargo.toml" --target-dir "$build/fuzz/target" --bin "$target"
+# rust_targets NAME...: named explicitly, the flags do not reach build scripts, which could not be linked with them.
+rust_targets() {
+    local names=() name
+    for name; do
+        [ "$name" = recv_token ] || names+=(--bin "$name")
+    done
+    [ ${#names[@]} -eq 0 ] || RUSTFLAGS=$instrument cargo build --quiet --locked --release --target "$host" \
+        --manifest-path "$repository/fuzz/Cargo.toml" --target-dir "$build/fuzz/target" "${names[@]}"
+}
+
+# variables NAME...: what these variables of Amanda's Makefile hold.
+variables() {
+    local references
+    # The dollar signs are make's.
+    # shellcheck disable=SC2016
+    references=$(printf '$(%s) ' "$@")
+    make -s -C "$amanda" --no-print-directory --eval "told:; @echo $references" told
+}
+
+# The file with the function is compiled again, instrumented; the rest is the library as it was built.
+recv_token() {
+    local compile link
+    [ -e "$amanda/.libs/libamanda.so" ] || die "recv_token needs Amanda; scripts/amanda.sh builds it"
+    read -ra compile < <(variables DEFS DEFAULT_INCLUDES INCLUDES AM_CPPFLAGS CPPFLAGS)
+    read -ra link < <(variables LDFLAGS LIBS)
+    mkdir -p "$programs"
+    # Warnings of Amanda's own code are not this script's to show.
+    (cd "$amanda" && logged "$build/logs/fuzz-recv_token-build.log" clang -w -g -O1 -fsanitize=fuzzer,address "${compile[@]}" \
+        "$repository/fuzz/amanda/recv_token.c" -o "$programs/recv_token" -L.libs -lamanda "-Wl,-rpath,$amanda/.libs" "${link[@]}")
+}
+
+# What the targets begin with, and how long an input may be: programs and connections are better short.
+seeds() {
+    case $1 in
+        index_parser) echo "$build/fuzz/seeds/archives" ;;
+        recv_token) echo "$build/fuzz/seeds/tokens" ;;
+        *) echo "$build/fuzz/seeds/programs" ;;
+    esac
+}
+longest() { if [ "$1" = index_parser ]; then echo 8192; else echo 512; fi; }
+
+# fuzz TARGET
+fuzz() {
+    local target=$1 log=$build/logs/fuzz-$1.log runs
     mkdir -p "$build/fuzz/corpus-$target"
-    log=$build/logs/fuzz-$target.log
-    if ! "$build/fuzz/target/$host/release/$target" -max_total_time="$seconds" -max_len=61440 -timeout=60 \
-        -artifact_prefix="$build/fuzz/$target-" "$build/fuzz/corpus-$target" "$build/fuzz/seeds" >"$log" 2>&1; then
+    if ! "$programs/$target" -max_total_time="$seconds" -max_len="$(longest "$target")" -timeout=60 \
+        -artifact_prefix="$build/fuzz/$target-" "$build/fuzz/corpus-$target" "$(seeds "$target")" >"$log" 2>&1; then
         tail -n 60 "$log"
         die "$target failed; the input is in build/fuzz"
     fi
@@ -33,4 +85,30 @@ for target in "${targets[@]}"; do
     grep -q 'cov: ' "$log" || die "$target reached nothing; see $log"
     [ "${runs:-0}" -gt 0 ] || die "$target ran no input; see $log"
     say "$target: $runs inputs, coverage $(sed -n 's/.*cov: \([0-9]*\).*/\1/p' "$log" | tail -n 1)"
+}
+
+# Only what has reached something new goes to tar, once: a process each is a thousand times as slow.
+compare_with_tar() {
+    local log=$build/logs/fuzz-index_tar.log compared=$build/fuzz/compared since=() new
+    [ ! -e "$compared" ] || since=(-newer "$compared")
+    touch "$compared.next"
+    mapfile -d '' new < <(find "$build/fuzz/corpus-index_parser" "$build/fuzz/seeds/archives" -type f "${since[@]}" -print0)
+    if [ ${#new[@]} -gt 0 ] && ! printf '%s\0' "${new[@]}" | xargs -0 "$programs/index_tar" -timeout=60 \
+        -artifact_prefix="$build/fuzz/index_tar-" >"$log" 2>&1; then
+        tail -n 60 "$log"
+        die "tar and the index differ; see $log"
+    fi
+    mv "$compared.next" "$compared"
+    say "index_tar: ${#new[@]} new inputs, compared with tar"
+}
+
+mkdir -p "$build/fuzz" "$build/logs"
+"$repository/scripts/fuzz-corpus.sh" "$build/fuzz/seeds"
+build_all=("${targets[@]}")
+[[ " ${targets[*]} " != *" index_parser "* ]] || build_all+=(index_tar)
+rust_targets "${build_all[@]}"
+[[ " ${targets[*]} " != *" recv_token "* ]] || recv_token
+for target in "${targets[@]}"; do
+    fuzz "$target"
+    [ "$target" != index_parser ] || compare_with_tar
 done

@@ -16,8 +16,8 @@ amanda=(autoconf automake bison dump flex g++ gawk gettext libglib2.0-dev libkrb
 sandbox=(iproute2 netbase util-linux)
 # What Amanda's Perl programs load, and the programs of the dumps.
 backup=(e2fsprogs gzip libarchive-tools libencode-locale-perl libjson-perl libxml-simple-perl openssh-client openssl procps tar)
-# Upstream's test of amrecover talks to it through Expect.
-check=(busybox cpio g++ libexpect-perl python3 python3-crcmod python3-pytest shellcheck valgrind)
+# clang for the fuzz target in C; upstream's test of amrecover talks to it through Expect.
+check=(busybox clang cpio g++ libclang-rt-dev libexpect-perl python3 python3-crcmod python3-pytest shellcheck valgrind)
 # A fast CRC-32C for the floor, perf to count system calls, bsdtar as a rival, and what the report is made with.
 bench=(gnuplot-nox libarchive-tools libisal-dev linux-perf python3)
 

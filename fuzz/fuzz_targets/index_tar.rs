@@ -1,7 +1,7 @@
 //! The index parser against the system's tar, which has to be GNU tar 1.34 or 1.35: the same lines and the
 //! same judgement on any bytes, valid or damaged, but where 1.34 is known to differ.
 //!
-//! Run with scripts/fuzz.sh, or with cargo-fuzz (`cargo +nightly fuzz run index_tar`).
+//! scripts/fuzz.sh gives it what `index_parser` has found new; it also runs with cargo-fuzz (`cargo +nightly fuzz run index_tar`).
 //! docs/tar-index.md lists the differences that are allowed for here.
 #![no_main]
 
@@ -13,7 +13,7 @@ use std::io::{Read, Seek, Write};
 use std::process::Command;
 
 use amrelay::index::{Fault, Outcome};
-use amrelay_fuzz::{list, mutate};
+use amrelay_fuzz::archive::{list, mutate};
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::pipe::{PipeFlags, pipe_with};

@@ -12,7 +12,7 @@ use std::os::fd::RawFd;
 use std::time::Instant;
 
 use super::{Activation, EventId};
-use crate::sys::poller::{Interest, Poller, Refusal};
+use crate::sys::poller::{Interest, Poller, Refusal, is_open};
 
 /// Which readiness an event waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -281,17 +281,16 @@ impl Registrations {
     }
 
     /// Registers `fd` under a new key. A number that is not open is no error here: its events stay active and silent.
+    ///
+    /// What is registered already, under none of the keys that are known, is a file that was closed under this number and
+    /// is back, by dup2(2) from elsewhere, or the poller's own. To change it would break the poller in the second case;
+    /// a new poller is right in both.
     fn enter(&mut self, fd: RawFd, interest: Interest) -> io::Result<()> {
         let key = self.new_key();
         let state = match self.poller.add(fd, key, interest) {
             Ok(()) => State::Polled(key),
             Err(Refusal::AlwaysReady) => State::AlwaysReady,
             Err(Refusal::NotOpen) => State::Absent,
-            // The very file that was closed under this number is back, by dup2(2) from elsewhere.
-            Err(Refusal::Registered) => {
-                self.poller.modify(fd, key, interest)?;
-                State::Polled(key)
-            }
             Err(refusal) => return Err(refusal.into()),
         };
         if self.state(fd) != state {
@@ -314,25 +313,27 @@ impl Registrations {
     fn rebuild(&mut self) {
         // The old one goes first: its descriptors may be the very ones that the new one needs.
         self.poller = Poller::without_descriptor();
+        // Asked before there is a new one: it may get numbers that the host has closed, and cannot watch itself.
+        let open = self.by_descriptor.keys().copied().filter(|&fd| is_open(fd));
+        let open: Vec<_> = open.collect();
         let renewed = Poller::new().and_then(|poller| {
             self.poller = poller;
-            self.enter_all()
+            self.enter_all(&open)
         });
         if renewed.is_err() {
             self.poller = Poller::without_descriptor();
             // Refuses nothing but numbers that are not open, which is no error here.
-            let _ = self.enter_all();
+            let _ = self.enter_all(&open);
         }
         self.stale = self.poller.is_makeshift();
     }
 
-    /// Registers all descriptors with a new poller.
-    fn enter_all(&mut self) -> io::Result<()> {
-        let descriptors: Vec<_> = self.by_descriptor.keys().copied().collect();
-        for &fd in &descriptors {
+    /// Registers those descriptors that are open with a new poller.
+    fn enter_all(&mut self, open: &[RawFd]) -> io::Result<()> {
+        for fd in self.by_descriptor.keys().copied().collect::<Vec<_>>() {
             self.set_state(fd, State::Absent);
         }
-        descriptors.into_iter().try_for_each(|fd| self.update(fd))
+        open.iter().try_for_each(|&fd| self.update(fd))
     }
 
     fn new_key(&mut self) -> usize {

@@ -121,7 +121,9 @@ impl Poller {
     /// Registers `fd` under `key`.
     pub(crate) fn add(&mut self, fd: RawFd, key: usize, interest: Interest) -> Result<(), Refusal> {
         // poll(2) would take a number that is not open and complain in each wait.
-        rustix::io::fcntl_getfd(borrow(fd)?).map_err(io::Error::from)?;
+        if !is_open(fd) {
+            return Err(Refusal::NotOpen);
+        }
         if let Some(system) = &self.system {
             return system.add(fd, key, interest);
         }
@@ -239,6 +241,11 @@ impl System {
 
 fn event(key: usize, interest: Interest) -> Event {
     Event::new(key, interest.read, interest.write)
+}
+
+/// Whether the number leads to a file at this moment.
+pub(crate) fn is_open(fd: RawFd) -> bool {
+    borrow(fd).is_ok_and(|fd| rustix::io::fcntl_getfd(fd).is_ok())
 }
 
 /// The file that a number leads to at this moment.
