@@ -77,7 +77,7 @@ SAME(stream_options_size, sizeof(amrelay_stream_options), 48);
 SAME(sink_options_size, sizeof(amrelay_sink_options), 56);
 SAME(index_result_size, sizeof(amrelay_index_result), 32);
 SAME(tee_options_size, sizeof(amrelay_tee_options), 80);
-SAME(tee_result_size, sizeof(amrelay_tee_result), 112);
+SAME(tee_result_size, sizeof(amrelay_tee_result), 120);
 #endif
 
 /* The initializers are for C and for C++, and name every field: the compiler warns of one that is left out. */
@@ -89,7 +89,7 @@ static const amrelay_index_result no_index = AMRELAY_INDEX_RESULT_INIT;
 static const amrelay_tee_options no_tee = AMRELAY_TEE_OPTIONS_INIT;
 static const amrelay_tee_result no_result = AMRELAY_TEE_RESULT_INIT;
 
-/* Whether the bytes behind the size field are zero, but for descriptors, which are -1. */
+/* Whether the bytes behind the size field are zero, but for descriptors and the end mark that is not known, which are -1. */
 static int is_empty(const void *start, size_t length, const int *fds, int count)
 {
     const char *bytes = (const char *)start;
@@ -115,6 +115,7 @@ static int initializers_are_right(void)
     const int sink_fds[] = {OFFSET(amrelay_sink_options, fd)};
     const int tee_fds[] = {OFFSET(amrelay_tee_options, input_fd), OFFSET(amrelay_tee_options, output_fd),
                            OFFSET(amrelay_tee_options, index_fd), OFFSET(amrelay_tee_options, error_fd)};
+    const int end_mark[] = {OFFSET(amrelay_tee_result, index_end_mark)};
     const size_t in_result = offsetof(amrelay_tee_result, stats);
     return no_stats.size == sizeof no_stats && is_empty(&no_stats, sizeof no_stats, NO_FDS)
         && no_link.size == sizeof no_link && is_empty(&no_link, sizeof no_link, link_fds, 1)
@@ -122,7 +123,7 @@ static int initializers_are_right(void)
         && no_sink.size == sizeof no_sink && is_empty(&no_sink, sizeof no_sink, sink_fds, 1)
         && no_index.size == sizeof no_index && is_empty(&no_index, sizeof no_index, NO_FDS)
         && no_tee.size == sizeof no_tee && is_empty(&no_tee, sizeof no_tee, tee_fds, 4)
-        && no_result.size == sizeof no_result && is_empty(&no_result, in_result, NO_FDS)
+        && no_result.size == sizeof no_result && is_empty(&no_result, in_result, end_mark, 1)
         && no_result.stats.size == sizeof no_stats && is_empty(&no_result.stats, sizeof no_stats, NO_FDS);
 }
 

@@ -28,7 +28,7 @@ static void data_crc_and_index_are_right_both_ways(void)
         CHECK(result.stats.size == sizeof result.stats && result.stats.method == result.method);
         CHECK(result.crc32c == crc32c(archive));
         CHECK(result.input_code == 0 && result.output_code == 0 && result.index_code == 0);
-        CHECK(result.entries > 5 && result.index_status == 0);
+        CHECK(result.entries > 5 && result.index_status == 0 && result.index_end_mark == 1);
         CHECK(ways[i] != 0 || result.method == AMRELAY_METHOD_COPY);
         CHECK(strcmp(amrelay_tee_index_message(tee), "") == 0);
         /* The same answer again. */
@@ -143,6 +143,7 @@ static void a_damaged_archive_harms_only_the_index(void)
     tee = start(&options);
     result = wait_for(tee, 0);
     CHECK(result.bytes == 17 && result.index_code == AMRELAY_E_DAMAGED && result.entries == 0);
+    CHECK(result.index_end_mark == -1);
     CHECK(amrelay_tee_index_message(tee)[0] != '\0');
     amrelay_tee_free(tee);
     expect_text(join_reader(&output), "no archive at all");
@@ -173,6 +174,23 @@ static void lines_left_out_are_no_damage(void)
     CHECK(lines.length == 30001);
     free(lines.data);
     CHECK(pclose(tar) == 0);
+}
+
+static void an_archive_without_end_mark_is_told_of(void)
+{
+    FILE *tar = popen("tar --create --file=- --no-recursion include | head -c 512", "r");
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    amrelay_tee_options options = tee_options(0, fileno(tar), null);
+    amrelay_tee_result result;
+    amrelay_tee *tee;
+    options.index = AMRELAY_INDEX_TAR;
+    options.index_fd = null;
+    tee = start(&options);
+    result = wait_for(tee, 0);
+    CHECK(result.index_code == 0 && result.index_end_mark == 0 && result.entries == 1);
+    amrelay_tee_free(tee);
+    CHECK(pclose(tar) == 0);
+    close(null);
 }
 
 static void an_index_command_reads_a_copy(void)
@@ -387,6 +405,7 @@ int main(void)
         CASE(a_broken_output_ends_the_tee_and_raises_no_signal),
         CASE(a_damaged_archive_harms_only_the_index),
         CASE(lines_left_out_are_no_damage),
+        CASE(an_archive_without_end_mark_is_told_of),
         CASE(an_index_command_reads_a_copy),
         CASE(index_command_may_be_waited_for_by_the_host),
         CASE(a_command_that_the_host_has_waited_for_is_not_killed),

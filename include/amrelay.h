@@ -69,7 +69,7 @@
 /**
  * Begins an amrelay_tee_result likewise.
  */
-#define AMRELAY_TEE_RESULT_INIT { sizeof(amrelay_tee_result), 0, 0, 0, 0, 0, 0, 0, 0, 0, AMRELAY_STATS_INIT }
+#define AMRELAY_TEE_RESULT_INIT { sizeof(amrelay_tee_result), 0, 0, 0, 0, 0, 0, 0, 0, -1, 0, AMRELAY_STATS_INIT }
 
 /**
  * First number of the version this header belongs to.
@@ -712,6 +712,12 @@ typedef struct amrelay_tee_result {
      * Wait status of the index command, as waitpid(2) gives it; 0 if there was none.
      */
     int32_t index_status;
+    /**
+     * For `AMRELAY_INDEX_TAR`: 1 if the archive came to its end mark. 0: it ends without, after a whole member. GNU tar
+     * takes such an archive for sound, and so does `index_code`, but its writer was interrupted. -1: not known, as the
+     * archive is damaged or was not listed to its end.
+     */
+    int32_t index_end_mark;
     /**
      * One of `AMRELAY_METHOD_`: how the bytes were moved.
      */

@@ -135,6 +135,10 @@ pub struct amrelay_tee_result {
     pub index_code: i32,
     /// Wait status of the index command, as waitpid(2) gives it; 0 if there was none.
     pub index_status: i32,
+    /// For `AMRELAY_INDEX_TAR`: 1 if the archive came to its end mark. 0: it ends without, after a whole member. GNU tar
+    /// takes such an archive for sound, and so does `index_code`, but its writer was interrupted. -1: not known, as the
+    /// archive is damaged or was not listed to its end.
+    pub index_end_mark: i32,
     /// One of `AMRELAY_METHOD_`: how the bytes were moved.
     pub method: u32,
     /// The bytes again, and where the time went. Its size field is set by the library.
@@ -459,6 +463,7 @@ impl amrelay_tee_result {
             output_code: report.output.as_ref().err().map_or(0, code_of),
             index_code,
             index_status,
+            index_end_mark: end_mark(&report.index),
             method,
             stats: amrelay_stats::new(&report.stats, method),
         }
@@ -475,6 +480,13 @@ fn index_end(end: &IndexEnd) -> (i32, i32) {
         IndexEnd::Command(status) => (AMRELAY_E_COMMAND, status.into_raw()),
         IndexEnd::Failed(error) => (code_of(error), 0),
         IndexEnd::Abandoned => (-libc::ECANCELED, 0),
+    }
+}
+
+fn end_mark(end: &IndexEnd) -> i32 {
+    match end {
+        IndexEnd::Tar(Outcome::Complete { end_mark }) => (*end_mark).into(),
+        _ => -1,
     }
 }
 
