@@ -39,13 +39,13 @@ class Installation:
 
     def reset(self) -> None:
         """Fresh state, debug files and configuration, as after an installation."""
-        for name in "debug", "tmp", "var", "etc":
+        for name in "debug", "tmp", "var", "etc", "share/amanda/bsdtar":
             shutil.rmtree(self.prefix / name, ignore_errors=True)
-        for path in self.debug, self.prefix / "tmp", self.prefix / "var/gnutar-lists", self.prefix / "etc/amanda":
-            path.mkdir(parents=True)
+        for name in "debug", "tmp", "var/gnutar-lists", "etc/amanda", "share/amanda/bsdtar":
+            (self.prefix / name).mkdir(parents=True)
         (self.prefix / "var/amandates").touch()
         self.configure_client()
-        for name in "debug", "tmp", "var", "etc/amanda":
+        for name in "debug", "tmp", "var", "etc/amanda", "share/amanda/bsdtar":
             self.give(self.prefix / name)
         # Amanda follows the link first, then trusts the file only if all directories above it are root's alone.
         security = Path("/etc/amanda-security-private.conf")

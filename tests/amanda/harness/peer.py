@@ -31,14 +31,17 @@ def request(service: str, *lines: str, user: str = "root") -> str:
 
 
 def dump_request(directory: str, program: str = "GNUTAR", application: str = "", index: bool = True, level: int = 0,
-                 extra: str = "", auth: str = "BSDTCP", user: str = "root", features: str = "f" * 40) -> str:
-    """The body of a request for a dump of a directory. `application` names one, and program is then ignored."""
+                 extra: str = "", auth: str = "BSDTCP", user: str = "root", features: str = "f" * 40, record: bool = False,
+                 filters: str = "") -> str:
+    """The body of a request for a dump of a directory. `application` names one, and program is then ignored. `extra` is the
+    application's, `filters` what compresses and encrypts on the client."""
     if application:
         program, extra = "APPLICATION", f"<backup-program><plugin>{application}</plugin>{extra}</backup-program>"
     return request(
         "sendbackup", f"OPTIONS features={features};hostname=localhost;config=daily;",
         f"<dle><program>{program}</program>{extra}<disk>{directory}</disk><diskdevice>{directory}</diskdevice>"
-        f"<level>{level}</level><auth>{auth}</auth><record>NO</record><index>{'YES' if index else 'NO'}</index></dle>", user=user)
+        f"<level>{level}</level><auth>{auth}</auth>{filters}"
+        f"<record>{'YES' if record else 'NO'}</record><index>{'YES' if index else 'NO'}</index></dle>", user=user)
 
 
 @dataclass
@@ -54,8 +57,17 @@ class Dump:
 
     @property
     def failed(self) -> bool:
-        """Whether dumper would fail this dump: an error line, or no end (server-src/dumper.c, process_dumpline)."""
-        return bool(re.search(r"^sendbackup: error", self.messages, re.M)) or "sendbackup: end" not in self.messages
+        """Whether dumper would fail this dump: an error line, no size or no end, no data, or another CRC than was reported, of
+        which 0 stands for none (server-src/dumper.c)."""
+        told = [re.search(rf"^sendbackup: {word}", self.messages, re.M) for word in ("error", "size", "end")]
+        reported = self.checksum("client")
+        differs = reported is not None and reported[0] != 0 and reported != (self.crc, self.size)
+        return bool(told[0]) or not told[1] or not told[2] or self.size == 0 or differs
+
+    @property
+    def errors(self) -> list[str]:
+        """What the error lines say."""
+        return re.findall(r"^sendbackup: error \[(.*)\]$", self.messages, re.M)
 
     @property
     def strange(self) -> bool:

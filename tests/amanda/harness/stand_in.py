@@ -1,0 +1,62 @@
+"""Something in the place of a program that writes a backup. It goes wrong as stand_ins/archiver says."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from .installation import SCRATCH, Installation
+
+SOURCE = Path(__file__).resolve().parent.parent / "stand_ins"
+FOLDER = SCRATCH / "stand-ins"
+
+
+def _lay_over(directory: Path) -> None:
+    """Put a writable layer in memory over a directory."""
+    upper, work = SCRATCH / f"upper-{directory.name}", SCRATCH / f"work-{directory.name}"
+    for layer in upper, work:
+        layer.mkdir(mode=0o755)
+    options = f"lowerdir={directory},upperdir={upper},workdir={work}"
+    subprocess.run(["mount", "-t", "overlay", "-o", options, "overlay", directory], check=True)
+
+
+def install(name: str) -> None:
+    """Install stand_ins/NAME as a program of that name, unless the machine has one."""
+    if not shutil.which(name):
+        if not (SCRATCH / "upper-bin").exists():
+            _lay_over(Path("/usr/bin"))
+        shutil.copy(SOURCE / name, f"/usr/bin/{name}")
+
+
+class StandIn:
+    """The archiver in the place of a program, for as long as a test wants."""
+
+    def __init__(self, path: str) -> None:
+        FOLDER.mkdir(mode=0o755, exist_ok=True)
+        self.path, self.name = path, os.path.basename(path)
+        self.copy, self.real = FOLDER / f"{self.name}.stand-in", FOLDER / f"{self.name}.real"
+        # A checkout's may be its owner's alone.
+        shutil.copy(SOURCE / "archiver", self.copy)
+        self.copy.chmod(0o755)
+        self.real.touch()
+        subprocess.run(["mount", "--bind", path, self.real], check=True)
+        subprocess.run(["mount", "--bind", self.copy, path], check=True)
+
+    def goes_wrong(self, fault: str) -> None:
+        """Say how; "none" is not at all."""
+        (FOLDER / f"{self.name}.fault").write_text(fault)
+
+    def remove(self) -> None:
+        """The true program is in its place again."""
+        for path in self.path, self.real:
+            subprocess.run(["umount", path], check=True)
+
+
+def install_application(amanda: Installation, name: str, backup: str) -> Path:
+    """Install an application that is a shell script; `backup` is what it does for a backup, with its streams as Amanda's."""
+    path = amanda.libexec / "application" / name
+    path.write_text("#!/bin/bash\ncase $1 in\nsupport)\n"
+                    "  for ability in CONFIG HOST DISK INDEX-LINE MESSAGE-LINE RECORD; do echo $ability YES; done\n"
+                    "  echo MAX-LEVEL 9\n  echo DATA-PATH AMANDA\n  ;;\nbackup)\n" + backup + "\n  ;;\nesac\n")
+    path.chmod(0o755)
+    return path
