@@ -48,6 +48,15 @@ def data() -> Path:
 
 
 @pytest.fixture
+def large() -> Path:
+    """A directory to be dumped, of more than the sockets and pipes between its dump and the peer hold: 128 MiB."""
+    directory = SCRATCH / "data" / os.urandom(4).hex()
+    directory.mkdir(parents=True)
+    (directory / "file").write_bytes(os.urandom(1 << 20) * 128)
+    return directory
+
+
+@pytest.fixture
 def peer(amanda: Installation) -> Iterator[Callable[..., Peer]]:
     """Makes peers (see Peer); they are closed at the test's end."""
     made: list[Peer] = []

@@ -6,6 +6,7 @@ streams of a dump, amandad-src/amandad.c and server-src/dumper.c.
 
 import itertools
 import re
+import select
 import signal
 import socket
 import ssl
@@ -178,10 +179,10 @@ class Peer:
         self.send_packet(ACK)
         return streams
 
-    def finish_dump(self, streams: dict[int, str], keep: bool = True, seconds: float = 60) -> Dump:
-        """Read a dump until all its streams have ended, or the connection has."""
-        dump = Dump()
-        while not set(streams.values()) <= dump.ended:
+    def continue_dump(self, dump: Dump, streams: dict[int, str], size: int | None = None, keep: bool = True,
+                      seconds: float = 60) -> None:
+        """Read a dump on until all its streams have ended, the connection has, or its data are of this size."""
+        while not set(streams.values()) <= dump.ended and (size is None or dump.size < size):
             token = self.receive(seconds)
             if token is None:
                 break
@@ -190,6 +191,11 @@ class Peer:
                 dump.take(streams[handle], payload, keep)
                 if not payload:
                     self.send_token(handle, b"")
+
+    def finish_dump(self, streams: dict[int, str], keep: bool = True, seconds: float = 60) -> Dump:
+        """Read a dump until all its streams have ended, or the connection has."""
+        dump = Dump()
+        self.continue_dump(dump, streams, keep=keep, seconds=seconds)
         return dump
 
     def dump(self, body: str, keep: bool = True) -> Dump:
@@ -224,6 +230,53 @@ def streams_of(reply: str) -> dict[int, str]:
     return {int(number): name for name, number in zip(words[::2], words[1::2]) if int(number) != -1}
 
 
+def datagram_socket(address: str = "127.0.0.1", port: int | None = None) -> socket.socket:
+    """A socket to send packets from; without a port, from a reserved one."""
+    sending = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sending.bind((address, next(_ports) if port is None else port))
+    return sending
+
+
+class SharedConnection:
+    """The connection of all streams of a dump under bsdudp: tokens, as under bsdtcp."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        self.socket = connected
+        self.buffer = bytearray()
+
+    send_token = Peer.send_token
+    _fill = Peer._fill
+    receive = Peer.receive
+    continue_dump = Peer.continue_dump
+
+    def close(self) -> None:
+        """End the connection."""
+        self.socket.close()
+
+
+class OwnConnections:
+    """The connections of a dump's streams under bsd, one for each; its end is the end of the stream."""
+
+    def __init__(self, connected: dict[int, socket.socket]) -> None:
+        self.sockets = connected
+
+    def continue_dump(self, dump: Dump, streams: dict[int, str], size: int | None = None, keep: bool = True,
+                      seconds: float = 60) -> None:
+        """See Peer."""
+        while not set(streams.values()) <= dump.ended and (size is None or dump.size < size):
+            open_ports = {self.sockets[port]: port for port in streams if streams[port] not in dump.ended}
+            ready, _, _ = select.select(list(open_ports), [], [], seconds)
+            if not ready:
+                raise TimeoutError
+            for one in ready:
+                dump.take(streams[open_ports[one]], one.recv(1 << 18), keep)
+
+    def close(self) -> None:
+        """End all connections."""
+        for one in self.sockets.values():
+            one.close()
+
+
 class DatagramPeer:
     """A server under bsd or bsdudp: packets are datagrams, streams are connections to the ports a reply names."""
 
@@ -235,8 +288,9 @@ class DatagramPeer:
             self.process = subprocess.Popen(
                 [*wrap, amanda.libexec / "amandad", f"-auth={auth}", *services], stdin=inetd, stdout=inetd,
                 stderr=subprocess.DEVNULL, preexec_fn=amanda.demote, env={"PATH": "/usr/bin:/bin", **(environment or {})})
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", next(_ports)))
+        self.auth = auth
+        self.connections: list[SharedConnection | OwnConnections] = []
+        self.socket = datagram_socket()
 
     @staticmethod
     def packet(kind: int, body: str = "", handle: str = "000-00000001", sequence: int = 1) -> bytes:
@@ -247,14 +301,30 @@ class DatagramPeer:
         """Send a protocol packet."""
         self.socket.sendto(self.packet(kind, body, handle, sequence), self.address)
 
-    def reply(self, kind: int = REP, seconds: float = 30) -> str:
-        """Read up to a packet of this kind; its body."""
+    def reply(self, kind: int = REP, seconds: float = 30, handle: str = "") -> str:
+        """Read up to a packet of this kind and handle; its body."""
         self.socket.settimeout(seconds)
         while True:
             head, _, body = self.socket.recv(65536).decode(errors="replace").partition("\n")
-            if f" {NAMES[kind]} " in head:
+            if f" {NAMES[kind]} HANDLE {handle}" in head:
                 return body.rstrip("\0")
             assert f" {NAMES[NAK]} " not in head, body
 
+    def begin_dump(self, body: str, handle: str = "000-00000001") -> tuple[dict[int, str], SharedConnection | OwnConnections]:
+        """Ask for a dump, acknowledge the reply, connect to the streams: their names by their handles, and what to read them from."""
+        self.send_packet(REQ, body, handle)
+        streams = streams_of(self.reply())
+        self.send_packet(ACK, handle=handle)
+        # Under bsdudp the first is a port, at which all are connected; the others are handles.
+        ports = list(streams) if self.auth == "bsd" else list(streams)[:1]
+        connected = {port: socket.create_connection(("127.0.0.1", port)) for port in ports}
+        self.connections.append(OwnConnections(connected) if self.auth == "bsd" else SharedConnection(connected[ports[0]]))
+        return streams, self.connections[-1]
+
     exit_status = Peer.exit_status
-    close = Peer.close
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        for connection in self.connections:
+            connection.close()
+        Peer.close(self)
