@@ -11,22 +11,29 @@ pub const MAX_NAME: usize = 256 * 1024;
 #[derive(Default)]
 pub(super) struct Name {
     bytes: Vec<u8>,
-    present: bool,
-    too_long: bool,
+    state: State,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Absent,
+    Present,
+    TooLong,
 }
 
 impl Name {
     /// The name, if there is one; an error if it is too long to be held.
     pub(super) fn get(&self) -> Option<Result<&[u8], Omission>> {
-        self.present.then_some(if self.too_long {
-            Err(Omission::NameTooLong)
-        } else {
-            Ok(&self.bytes)
-        })
+        match self.state {
+            State::Absent => None,
+            State::Present => Some(Ok(&self.bytes)),
+            State::TooLong => Some(Err(Omission::NameTooLong)),
+        }
     }
 
     pub(super) fn is_present(&self) -> bool {
-        self.present
+        self.state != State::Absent
     }
 
     /// Whether there is a name, without any bytes.
@@ -36,14 +43,13 @@ impl Name {
 
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
-        self.present = false;
-        self.too_long = false;
+        self.state = State::Absent;
     }
 
     /// Begins an empty name.
     pub(super) fn begin(&mut self) {
-        self.clear();
-        self.present = true;
+        self.bytes.clear();
+        self.state = State::Present;
     }
 
     /// Adds the next piece, up to its first NUL. Tells whether there was one: then the name is
@@ -51,9 +57,9 @@ impl Name {
     pub(super) fn append(&mut self, piece: &[u8]) -> bool {
         let part = super::header::until_nul(piece);
         let length = self.bytes.len() + part.len();
-        self.too_long |= length > MAX_NAME;
-        if self.too_long {
+        if length > MAX_NAME || self.state == State::TooLong {
             self.bytes.clear();
+            self.state = State::TooLong;
             return part.len() < piece.len();
         }
         if length > self.bytes.capacity() {
@@ -74,7 +80,7 @@ mod tests {
     fn memory_stays_within_the_limit() {
         let mut name = Name::default();
         name.begin();
-        while !name.too_long {
+        while name.state != State::TooLong {
             assert!(!name.append(&[b'x'; 777]));
             assert!(name.bytes.capacity() <= MAX_NAME);
         }
