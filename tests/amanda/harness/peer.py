@@ -198,6 +198,19 @@ class Peer:
         self.continue_dump(dump, streams, keep=keep, seconds=seconds)
         return dump
 
+    def next_answer(self, streams: dict[int, str], dump: Dump, seconds: float = 30) -> tuple[int, bytes]:
+        """The next packet: its handle and its bytes. What comes of a dump meanwhile is taken."""
+        while token := self.receive(seconds):
+            handle, payload = token
+            if handle not in streams:
+                if payload:
+                    return token
+                continue
+            dump.take(streams[handle], payload, keep=True)
+            if not payload:
+                self.send_token(handle, b"")
+        raise AssertionError("the connection ended before the answer")
+
     def dump(self, body: str, keep: bool = True) -> Dump:
         """A whole dump."""
         return self.finish_dump(self.begin_dump(body), keep)
@@ -311,7 +324,7 @@ class DatagramPeer:
             assert f" {NAMES[NAK]} " not in head, body
 
     def begin_dump(self, body: str, handle: str = "000-00000001") -> tuple[dict[int, str], SharedConnection | OwnConnections]:
-        """Ask for a dump, acknowledge the reply, connect to the streams: their names by their handles, and what to read them from."""
+        """Ask for a dump, acknowledge the reply, connect: the streams' names by their handles, and what to read them from."""
         self.send_packet(REQ, body, handle)
         streams = streams_of(self.reply())
         self.send_packet(ACK, handle=handle)
