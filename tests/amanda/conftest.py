@@ -2,11 +2,13 @@
 
 import os
 import re
+import signal
 from pathlib import Path
 from typing import Callable, Iterator
 
 import pytest
 
+from harness.faults import send_signal
 from harness.installation import SCRATCH, Installation
 from harness.peer import DatagramPeer, Peer
 from harness.processes import running, wait_until
@@ -35,7 +37,11 @@ def amanda(installed: Installation) -> Iterator[Installation]:
     """The installed Amanda, as new. At the test's end no process of the client may be left."""
     installed.reset()
     yield installed
-    assert wait_until(lambda: not running(), 30), f"still running: {running()}"
+    left = {} if wait_until(lambda: not running(), 30) else running()
+    for pid in left:
+        # The next test is to begin without them.
+        send_signal(pid, signal.SIGKILL)
+    assert not left, f"still running: {left}"
 
 
 @pytest.fixture

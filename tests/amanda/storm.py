@@ -52,8 +52,9 @@ class Storm:
                 traceback.print_exc()
             self.counts["wrong"] += 1
             kept = self.world.amanda.keep_logs(f"storm-{self.seed}-{number}")
-            print(f"WRONG: seed {self.seed} round {number}: {one}: {wrong}\n  logs: {kept}\n"
-                  f"  again: make storm SEED={self.seed} ROUND={number}", flush=True)
+            told = f"WRONG: seed {self.seed} round {number}: {one}: {wrong}"
+            (kept / "wrong").write_text(told + "\n")
+            print(f"{told}\n  logs: {kept}\n  again: make storm SEED={self.seed} ROUND={number}", flush=True)
             self.world.tidy()
         self.counts["rounds"] += 1
         self.counts["done"] += one.done

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from harness.faults import ALL, FAULTS, NOBODY, TARGET, Scene
 from harness.peer import dump_request
 from harness.session import DATAGRAM, FRAMED, Reading, Session
-from storm_world import GONE, Source, World, Wrong
+from storm_world import GONE, PROGRAMS, Source, World, Wrong
 
-PROGRAMS = {"GNUTAR": "tar", "amgtar": "tar", "ambsdtar": "bsdtar"}
 # Within so many seconds it must be known of each dump whether it is done.
 TOLD = 60
 

