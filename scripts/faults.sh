@@ -5,8 +5,8 @@
 #   terminated            sendbackup gets SIGTERM in the middle
 #   index                 the reader of the index goes away when its pipe is full
 #
-# Each must be reported as upstream's Amanda reports it (the patterns were taken from it; but see write_garbage), and must leave no
-# process and no shared memory. Upstream itself leaves both, for five minutes, when the server or sendbackup is gone.
+# Each must be reported as upstream's Amanda reports it (the patterns were taken from it; but see write_garbage), and must
+# leave no process and no shared memory. Upstream itself leaves both, for five minutes, when the server or sendbackup is gone.
 #   LIMIT  seconds after which something counts as hanging (default 60)
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
@@ -81,8 +81,8 @@ start_slow_dump() {
     wait_until started || wrong "$1: the dump did not start"
 }
 
-# Upstream does not notice: its index pipeline ends with sed, whose status is 0. With libamrelay the index tells of it, and the dump
-# fails: nothing could be restored of it.
+# Upstream does not notice: its index pipeline ends with sed, whose status is 0. With libamrelay the index tells of it, and
+# the dump fails: nothing could be restored of it.
 write_garbage() {
     local line='SUCCESS dumper localhost many '
     [ "$AMRELAY" != yes ] || line='FAIL dumper localhost many .*the archive is damaged'

@@ -485,7 +485,9 @@ fn index_end(end: &IndexEnd) -> (i32, i32) {
 
 fn end_mark(end: &IndexEnd) -> i32 {
     match end {
-        IndexEnd::Tar(Outcome::Complete { end_mark }) => (*end_mark).into(),
+        IndexEnd::Tar(Outcome::Complete { end_mark } | Outcome::Omitted { end_mark, .. }) => {
+            (*end_mark).into()
+        }
         _ => -1,
     }
 }

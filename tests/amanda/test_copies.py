@@ -1,4 +1,4 @@
-"""The bytes that the checksum is of are the bytes that are sent, whatever writes them and whatever becomes of its file meanwhile."""
+"""What is sent is what the checksum is of, whatever writes it and whatever becomes of its file meanwhile."""
 
 import os
 import threading

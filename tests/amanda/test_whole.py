@@ -10,12 +10,12 @@ import pytest
 from harness.archive import differences, extract
 from harness.installation import SCRATCH, Installation
 from harness.peer import Dump, dump_request
+from harness.ring import Ring
 from harness.stand_in import StandIn, install, install_application
 
-# Each leaves a backup that cannot be trusted. The last: all is there, but nobody says how much that is.
+# Half is there; all is there, but the program failed, or does not say how much that is; odd, and harmless.
 CUT = ("killed", "leaves", "closes")
 UNTOLD = ("fails", "silent")
-# Each is odd, and harmless.
 WHOLE = ("none", "grandchild", "pauses")
 TARS = ("GNUTAR", "smbclient", "amgtar", "ambsdtar")
 OTHERS = ("DUMP", "amstar", "amraw")
@@ -182,3 +182,19 @@ def test_what_fails_is_not_recorded(amanda, peer, program, name, fault):
     assert dump.failed and recorded(amanda) == before
     dump = dump_that_goes_wrong(peer, one, "none", record=True)
     assert not dump.failed and recorded(amanda) != before
+
+
+@pytest.mark.parametrize("application", ["", "amgtar"], ids=["GNUTAR", "amgtar"])
+def test_a_ring_that_the_server_cancels_is_told_of(amanda, peer, data, application):
+    ring = Ring(amanda.uid)
+    request = dump_request(str(data), application=application)
+    request = request.replace("config=daily;", f"config=daily;data-shm-control-name={ring.name};")
+    server = peer()
+    streams = server.begin_dump(request)
+    ring.wait_for_producer()
+    ring.cancel()
+    dump = server.finish_dump(streams)
+    assert "writing backup data: the ring of shared memory was cancelled" in dump.errors, dump.messages
+    # Of GNUTAR nothing more is told once tar's status is known.
+    reported = dump.checksum("native")
+    assert reported[0] != 0 if application else reported is None, dump.messages

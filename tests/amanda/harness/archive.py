@@ -42,7 +42,7 @@ def describe(directory: Path) -> dict[str, tuple]:
 
 
 def differences(source: Path, restored: Path, program: str = "tar") -> list[str]:
-    """Names by which two trees differ; empty if they are the same. bsdtar leaves the times of the directory it extracts into."""
+    """Names by which two trees differ; empty if they are the same. (bsdtar leaves the directory's own time as it is.)"""
     wanted, got = describe(source), describe(restored)
     if program == "bsdtar":
         del wanted["."], got["."]
