@@ -45,6 +45,7 @@ def test_a_tls_connection_keeps_its_descriptors_until_all_is_written(amanda, pee
     assert wait_until(lambda: nothing_more_fits(server.socket), 20)
     # The refusal waits behind the data. At what is no token amandad ends the connection, and the service goes.
     server.send_packet(REQ, request("noop", user="nobody"), handle=77)
+    assert wait_until(lambda: amanda.debug_matches("amandad", "accept error: user nobody"))
     server.socket.sendall(b"GET / HTTP/1.0\r\n\r\n")
     assert wait_until(lambda: not children(server.process.pid), 20)
     assert server.process.poll() is None
@@ -71,7 +72,9 @@ def test_the_number_of_a_reaped_process_is_nobodys(amanda, peer, large):
     """The next service's process has the same number: it is neither waited for nor terminated in the place of the first."""
     server = peer()
     number = run_noop(server)
-    LAST_PID.write_text(str(number - 1))
+    # The one before is of the process that looks the request up, as it was for the first.
+    assert wait_until(lambda: not Path(f"/proc/{number - 1}").exists())
+    LAST_PID.write_text(str(number - 2))
     server.send_packet(REQ, dump_request(large), handle=2)
     streams = streams_of(server.reply())
     assert name_of(number) == "sendbackup"
