@@ -24,6 +24,8 @@ elif [ $# -eq 0 ]; then
     [ ! -e "$amanda/.libs/libamanda.so" ] || targets+=(recv_token)
 fi
 
+wanted() { [[ " ${targets[*]} " = *" $1 "* ]]; }
+
 host=$(rustc -vV | sed -n 's/^host: //p')
 programs=$build/fuzz/target/$host/release
 instrument="--cfg fuzzing -Cdebug-assertions -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4"
@@ -73,18 +75,18 @@ longest() { if [ "$1" = index_parser ]; then echo 8192; else echo 512; fi; }
 
 # fuzz TARGET
 fuzz() {
-    local target=$1 log=$build/logs/fuzz-$1.log runs
+    local target=$1 log=$build/logs/fuzz-$1.log runs=0 took=1
     mkdir -p "$build/fuzz/corpus-$target"
     if ! "$programs/$target" -max_total_time="$seconds" -max_len="$(longest "$target")" -timeout=60 \
         -artifact_prefix="$build/fuzz/$target-" "$build/fuzz/corpus-$target" "$(seeds "$target")" >"$log" 2>&1; then
         tail -n 60 "$log"
         die "$target failed; the input is in build/fuzz"
     fi
-    runs=$(sed -n 's/^Done \([0-9]*\) runs.*/\1/p' "$log")
+    read -r runs took < <(sed -n 's/^Done \([0-9]*\) runs in \([0-9]*\) second.*/\1 \2/p' "$log") || :
     # Without coverage it would still run, but find nothing.
     grep -q 'cov: ' "$log" || die "$target reached nothing; see $log"
     [ "${runs:-0}" -gt 0 ] || die "$target ran no input; see $log"
-    say "$target: $runs inputs, coverage $(sed -n 's/.*cov: \([0-9]*\).*/\1/p' "$log" | tail -n 1)"
+    say "$target: $runs inputs ($((runs * 3600 / took)) an hour), coverage $(sed -n 's/.*cov: \([0-9]*\).*/\1/p' "$log" | tail -n 1)"
 }
 
 # Only what has reached something new goes to tar, once: a process each is a thousand times as slow.
@@ -104,10 +106,10 @@ compare_with_tar() {
 
 mkdir -p "$build/fuzz" "$build/logs"
 "$repository/scripts/fuzz-corpus.sh" "$build/fuzz/seeds"
-build_all=("${targets[@]}")
-[[ " ${targets[*]} " != *" index_parser "* ]] || build_all+=(index_tar)
-rust_targets "${build_all[@]}"
-[[ " ${targets[*]} " != *" recv_token "* ]] || recv_token
+rust=("${targets[@]}")
+! wanted index_parser || rust+=(index_tar)
+rust_targets "${rust[@]}"
+! wanted recv_token || recv_token
 for target in "${targets[@]}"; do
     fuzz "$target"
     [ "$target" != index_parser ] || compare_with_tar

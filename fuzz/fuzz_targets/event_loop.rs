@@ -20,6 +20,9 @@ const MOST_ENDS: usize = 12;
 const MOST_EVENTS: usize = 24;
 const MOST_NESTED: usize = 3;
 const MOST_REACTIONS: usize = 50;
+/// The turns that a loop may make while nothing happens: to notice and replace stale registrations, and where its timer
+/// wakes it a moment early. One that spins makes thousands.
+const QUIET: u64 = 8;
 
 #[derive(Debug, Clone, Copy, Arbitrary)]
 enum Kind {
@@ -475,7 +478,7 @@ impl World {
         let before = self.event_loop.turn_count();
         self.event_loop.run().unwrap();
         let turns = self.event_loop.turn_count() - before;
-        assert!(turns <= 4, "{turns} turns with nothing to do");
+        assert!(turns <= QUIET, "{turns} turns with nothing to do");
         self.event_loop.release(id);
     }
 }

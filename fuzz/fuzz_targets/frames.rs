@@ -6,14 +6,14 @@
 
 use amrelay::relay::frame::{Decoder, HEADER_BYTES, MAX_FRAME, Part, TooLong, header};
 use amrelay_fuzz::pattern;
-use amrelay_fuzz::program::Sequence;
+use amrelay_fuzz::program::{Amount, Sequence};
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 
 #[derive(Debug, Arbitrary)]
 enum Piece {
     /// A frame of so many bytes.
-    Frame { handle: u32, length: u16 },
+    Frame { handle: u32, length: Amount },
     /// The frame that ends a stream.
     End { handle: u32 },
     /// A header whose payload does not come whole: the claim is any.
@@ -80,9 +80,7 @@ fn encode(pieces: &[Piece]) -> (Vec<u8>, Vec<Frame>, bool) {
     let (mut bytes, mut frames, mut sound) = (Vec::new(), Vec::new(), true);
     for piece in pieces {
         let (handle, payload) = match *piece {
-            Piece::Frame { handle, length } => {
-                (handle, pattern::bytes(frames.len(), 0, length.into()))
-            }
+            Piece::Frame { handle, length } => (handle, pattern::bytes(frames.len(), 0, length.0)),
             Piece::End { handle } => (handle, Vec::new()),
             Piece::Claim { handle, length } => {
                 sound = false;

@@ -12,6 +12,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::ffi::{CStr, c_int, c_void};
 use std::ptr::{self, null_mut};
+use std::rc::Rc;
 
 use amrelay::ffi::error::{
     AMRELAY_E_PANIC, AMRELAY_E_POISONED, AMRELAY_E_THREAD, amrelay_error, amrelay_strerror,
@@ -130,7 +131,7 @@ pub struct Host {
     tees: RefCell<Vec<*mut amrelay_tee>>,
     events: RefCell<Vec<Event>>,
     /// Kept to the end: a callback for what is gone must be seen, and not crash.
-    contexts: RefCell<Vec<Box<Context>>>,
+    contexts: RefCell<Vec<Rc<Context>>>,
     reactions: RefCell<VecDeque<Option<Call>>>,
     nested: Cell<usize>,
 }
@@ -191,8 +192,8 @@ impl Host {
 
     /// What the functions of one handle are given: it knows whether they may still be called.
     fn context(&self) -> *const Context {
-        let context = Box::new(Context::new(self));
-        let pointer: *const Context = &raw const *context;
+        let context = Rc::new(Context::new(self));
+        let pointer = Rc::as_ptr(&context);
         self.contexts.borrow_mut().push(context);
         pointer
     }

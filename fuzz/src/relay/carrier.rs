@@ -7,7 +7,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::rc::{Rc, Weak};
 
 use amrelay::relay::frame::{Decoder, HEADER_BYTES, Part};
-use amrelay::relay::{Callbacks, Error, Link, LinkKind, LinkOptions, Stream, StreamOptions, Taken};
+use amrelay::relay::{
+    Callbacks, CodeCallback, Error, Link, LinkKind, LinkOptions, Notification, SealCallback,
+    Stream, StreamOptions, Taken, WriteCallback,
+};
 use amrelay::sys::Descriptor;
 
 use super::strand::Strand;
@@ -387,7 +390,7 @@ fn link_kind(kind: Kind, context: &Context) -> LinkKind {
     }
 }
 
-fn write(context: Context, takes: u8) -> Rc<dyn Fn(&[u8]) -> io::Result<Taken>> {
+fn write(context: Context, takes: u8) -> WriteCallback {
     Rc::new(move |bytes| {
         let (world, carrier) = upgrade(&context).unwrap();
         assert!(!bytes.is_empty() && !carrier.freed.get() && !carrier.told_closed.get());
@@ -400,7 +403,7 @@ fn write(context: Context, takes: u8) -> Rc<dyn Fn(&[u8]) -> io::Result<Taken>> 
     })
 }
 
-fn seal(context: Context) -> Rc<dyn Fn(&[u8], &mut Vec<u8>) -> io::Result<()>> {
+fn seal(context: Context) -> SealCallback {
     Rc::new(move |payload, into| {
         assert!(!payload.is_empty());
         into.extend(payload.iter().map(|byte| byte ^ SEAL));
@@ -412,7 +415,7 @@ fn seal(context: Context) -> Rc<dyn Fn(&[u8], &mut Vec<u8>) -> io::Result<()>> {
     })
 }
 
-fn on_error(context: Context) -> Rc<dyn Fn(i32)> {
+fn on_error(context: Context) -> CodeCallback {
     Rc::new(move |code| {
         let Some((world, carrier)) = upgrade(&context) else {
             return;
@@ -423,7 +426,7 @@ fn on_error(context: Context) -> Rc<dyn Fn(i32)> {
     })
 }
 
-fn on_closed(context: Context) -> Rc<dyn Fn()> {
+fn on_closed(context: Context) -> Notification {
     Rc::new(move || {
         let Some((world, carrier)) = upgrade(&context) else {
             return;

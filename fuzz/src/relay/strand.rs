@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::rc::{Rc, Weak};
 
-use amrelay::relay::{Stream, StreamOptions};
+use amrelay::relay::{CodeCallback, Stream, StreamOptions, TapCallback};
 use amrelay::sys::Descriptor;
 
 use super::carrier::Carrier;
@@ -140,7 +140,7 @@ fn upgrade((world, strand): &Context) -> Option<(Rc<World>, Rc<Strand>)> {
     Some((world.upgrade()?, strand.upgrade()?))
 }
 
-fn tap(context: Context) -> Rc<dyn Fn(&[u8])> {
+fn tap(context: Context) -> TapCallback {
     Rc::new(move |bytes| {
         let Some((world, strand)) = upgrade(&context) else {
             return;
@@ -153,7 +153,7 @@ fn tap(context: Context) -> Rc<dyn Fn(&[u8])> {
     })
 }
 
-fn on_end(context: Context) -> Rc<dyn Fn(i32)> {
+fn on_end(context: Context) -> CodeCallback {
     Rc::new(move |code| {
         let Some((world, strand)) = upgrade(&context) else {
             return;
