@@ -2,11 +2,15 @@
 
 mod event_support;
 
-use std::fs::File;
+use std::fs::{File, read_dir};
 use std::os::fd::AsRawFd;
 
 use amrelay::event::EventKind::Read;
 use event_support::{Holder, QUIET, Record, add, new_loop, pipe, turns_until_timer, write};
+
+fn open_descriptors() -> usize {
+    read_dir("/proc/self/fd").unwrap().count()
+}
 
 #[test]
 fn a_new_poller_gets_the_numbers_that_were_closed() {
@@ -31,10 +35,12 @@ fn a_new_poller_gets_the_numbers_that_were_closed() {
         closed.push((id, child, writer));
     }
     drop(spare);
+    let before = open_descriptors();
     for _ in 0..3 {
         assert!(turns_until_timer(&events) <= QUIET);
         assert!(record.take().is_empty());
     }
+    assert_eq!(open_descriptors(), before, "the loop does without a poller");
     // The numbers are open again, but not the host's.
     for (id, ..) in &closed {
         let _ = events.activate(*id);
