@@ -43,9 +43,12 @@ def test_a_tls_connection_keeps_its_descriptors_until_all_is_written(amanda, pee
     while streams.get(server.receive()[0]) != "DATA":
         pass
     assert wait_until(lambda: nothing_more_fits(server.socket), 20)
-    # The refusal waits behind the data. At what is no token amandad ends the connection, and the service goes.
+    # The refusals wait behind the data, more of them than may still fit, and less than what ends a connection. The first is looked
+    # up. At what is no token amandad ends the connection, and the service goes.
     server.send_packet(REQ, request("noop", user="nobody"), handle=77)
     assert wait_until(lambda: amanda.debug_matches("amandad", "accept error: user nobody"))
+    for handle in range(78, 78 + 2000):
+        server.send_packet(REQ, request("noop", user="nobody"), handle=handle)
     server.socket.sendall(b"GET / HTTP/1.0\r\n\r\n")
     assert wait_until(lambda: not children(server.process.pid), 20)
     assert server.process.poll() is None
