@@ -12,7 +12,10 @@ the dumps is left to the machine.
 
 import argparse
 import collections
+import contextlib
+import itertools
 import random
+import signal
 import sys
 import time
 import traceback
@@ -61,6 +64,17 @@ class Storm:
         self.counts["failed"] += one.failed
         self.faults[one.fault_name + ("" if one.met else " (met nothing)")] += 1
 
+    def run(self, seconds: float) -> None:
+        """Rounds for so long."""
+        deadline, told = time.monotonic() + seconds, time.monotonic()
+        for number in itertools.count():
+            if time.monotonic() > deadline:
+                return
+            self.round(number)
+            if time.monotonic() - told > 60:
+                told = time.monotonic()
+                print(f"{number + 1} rounds, {self.counts['wrong']} wrong", flush=True)
+
     def report(self) -> None:
         """The figures."""
         for fault, count in sorted(self.faults.items()):
@@ -80,17 +94,13 @@ def main() -> int:
     seed = random.SystemRandom().randrange(1 << 32) if options.seed is None else options.seed
     print(f"storm: seed {seed}", flush=True)
     storm = Storm(seed)
-    deadline = time.monotonic() + options.seconds
-    if options.round is not None:
-        storm.round(options.round)
-    else:
-        number, told = 0, time.monotonic()
-        while time.monotonic() < deadline:
-            storm.round(number)
-            number += 1
-            if time.monotonic() - told > 60:
-                told = time.monotonic()
-                print(f"{number} rounds, {storm.counts['wrong']} wrong", flush=True)
+    # Whoever ends the storm early gets the figures, too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with contextlib.suppress(KeyboardInterrupt):
+        if options.round is not None:
+            storm.round(options.round)
+        else:
+            storm.run(options.seconds)
     storm.report()
     return 1 if storm.counts["wrong"] else 0
 
