@@ -211,6 +211,19 @@ def test_a_verdict_is_remembered_for_the_same_service_only(peer, hanging_home):
     assert b"user root from localhost is not allowed to execute the service selfcheck" in packet
 
 
+def test_no_refusal_makes_amandad_forget_who_may(peer, hanging_home):
+    server = peer()
+    server.send_packet(REQ, NOOP)
+    # Not acknowledged: while a service runs, the connection stays.
+    server.reply()
+    for number in range(70):
+        server.send_packet(REQ, NOOP.replace("root", f"nobody{number}"), handle=100 + number)
+        assert token_of(server, 100 + number)[0] == NAK
+    hanging_home()
+    server.send_packet(REQ, NOOP.replace("OPTIONS ", "OPTIONS hostname=other;"), handle=2)
+    assert token_of(server, 2)[0] == ACK
+
+
 def test_a_user_who_may_not_is_told_so(peer):
     server = peer()
     server.send_packet(REQ, NOOP.replace("root", "nobody"))
