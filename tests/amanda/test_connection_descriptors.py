@@ -74,6 +74,8 @@ def run_noop(server: Peer) -> int:
 def test_the_number_of_a_reaped_process_is_nobodys(amanda, peer, large):
     """The next service's process has the same number: it is neither waited for nor terminated in the place of the first."""
     server = peer()
+    # From now on it is known who may ask for a dump: no process is begun to find out.
+    server.dump(dump_request(large, level=1), keep=False)
     number = run_noop(server)
     # The one before is of the process that looks the request up, as it was for the first.
     assert wait_until(lambda: not Path(f"/proc/{number - 1}").exists())
