@@ -1,6 +1,9 @@
 //! Bytes that wait to be written, in the order they came in. Pure.
 
 use std::collections::{TryReserveError, VecDeque};
+use std::io::Cursor;
+
+use bytes::Buf;
 
 /// Small additions are gathered into pieces of this size.
 const PIECE: usize = 64 * 1024;
@@ -8,15 +11,14 @@ const PIECE: usize = 64 * 1024;
 /// A queue of bytes in pieces that are allocated as they are needed and freed as they are taken.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    pieces: VecDeque<Vec<u8>>,
-    /// How many bytes of the first piece have been taken.
-    taken: usize,
+    pieces: VecDeque<Cursor<Vec<u8>>>,
 }
 
 impl Queue {
     /// Puts a copy of `bytes` at the end. Where memory is short a part of them may have been.
     pub(super) fn append(&mut self, mut bytes: &[u8]) -> Result<(), TryReserveError> {
         if let Some(last) = self.pieces.back_mut() {
+            let last = last.get_mut();
             let (fits, rest) = bytes.split_at(bytes.len().min(last.capacity() - last.len()));
             last.extend_from_slice(fits);
             bytes = rest;
@@ -26,22 +28,23 @@ impl Queue {
             piece.try_reserve_exact(PIECE)?;
             self.pieces.try_reserve(1)?;
             piece.extend_from_slice(part);
-            self.pieces.push_back(piece);
+            self.pieces.push_back(Cursor::new(piece));
         }
         Ok(())
     }
 
     /// The bytes to be written next; none if the queue is empty.
     pub(super) fn front(&self) -> Option<&[u8]> {
-        self.pieces.front().map(|piece| &piece[self.taken..])
+        self.pieces.front().map(Buf::chunk)
     }
 
     /// Takes `count` bytes, no more than [`Queue::front`] has, off the front.
     pub(super) fn consume(&mut self, count: usize) {
-        self.taken += count;
-        if self.front().is_some_and(<[u8]>::is_empty) {
-            self.pieces.pop_front();
-            self.taken = 0;
+        if let Some(first) = self.pieces.front_mut() {
+            first.advance(count);
+            if !first.has_remaining() {
+                self.pieces.pop_front();
+            }
         }
     }
 

@@ -43,7 +43,7 @@ define changer vtapes {{
 }}
 tpchanger "vtapes"
 labelstr "^daily-[0-9][0-9]*$"
-autolabel "daily-%%" any
+autolabel "daily-%%%%" any
 tapetype disk
 define tapetype disk {{
     length 200 gbytes
