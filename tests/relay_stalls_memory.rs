@@ -3,6 +3,7 @@
 mod allocation_support;
 mod relay_support;
 
+use std::mem;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
@@ -39,18 +40,19 @@ fn check<T>(
         })
     };
     while offer() {}
-    let held = used() - before;
+    let mut held = used() - before;
+    // A connection can be full some time after its pipe; what a link takes once for a full one counts as well.
+    let settled = (0..20).any(|_| {
+        for _ in 0..50 {
+            offer();
+        }
+        let earlier = mem::replace(&mut held, used() - before);
+        held <= earlier
+    });
+    assert!(settled, "{name}: {held} bytes, and still growing");
     assert!(
         held <= bound,
         "{name}: {held} bytes for {STREAMS} streams, more than {bound}"
-    );
-    for _ in 0..50 {
-        offer();
-    }
-    let later = used() - before;
-    assert!(
-        later <= held + BOOKKEEPING,
-        "{name}: {later} bytes after a while, {held} at first"
     );
 }
 
