@@ -14,8 +14,8 @@ from harness.installation import SCRATCH, Installation
 from harness.peer import ACK, NAK, REQ, Dump, Peer, dump_request, request
 from harness.processes import resident
 
-# What 200,000 refused requests of a peer may make amandad grow by, in KiB, and how many are sent here.
-GROWTH, REQUESTS = 4 << 10, 50000
+# So many refused requests of a peer may make amandad grow by so much, in KiB.
+REQUESTS, GROWTH = 200000, 4 << 10
 # Strangers are gone after so many seconds at most, and a moment for their exit.
 GONE = 60 + 5
 REFUSED = bytes([REQ]) + request("noop", user="nobody").encode() + b"\0"
@@ -126,7 +126,7 @@ def test_refused_requests_leave_nothing_behind(peer, data):
         read_refusals(server, batch, streams, dump)
         # The first make room that the others use again.
         before = before or resident(server.process.pid)
-    assert resident(server.process.pid) - before < GROWTH * REQUESTS // 200000
+    assert resident(server.process.pid) - before < GROWTH
     for handle, name in streams.items():
         if name in dump.ended:
             server.send_token(handle, b"")
@@ -141,7 +141,7 @@ def test_refused_requests_leave_nothing_behind(peer, data):
 
 @pytest.mark.parametrize("auth", ["bsd", "bsdudp"])
 def test_refused_datagrams_leave_nothing_behind(datagram_peer, auth):
-    server, count = datagram_peer(auth=auth), REQUESTS // 2
+    server, count = datagram_peer(auth=auth), REQUESTS // 8
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
         stranger.settimeout(10)
         before = 0
@@ -150,4 +150,4 @@ def test_refused_datagrams_leave_nothing_behind(datagram_peer, auth):
             assert b" NAK " in stranger.recv(65536)
             if number == 1000:
                 before = resident(server.process.pid)
-    assert resident(server.process.pid) - before < GROWTH * count // 200000
+    assert resident(server.process.pid) - before < GROWTH * count // REQUESTS
