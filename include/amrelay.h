@@ -696,7 +696,7 @@ typedef struct amrelay_tee_result {
      */
     uint32_t crc32c;
     /**
-     * 0, or -errno: the input could not be read to its end.
+     * 0, or -errno: the input could not be read to its end (-ENOMEM: no memory for a buffer).
      */
     int32_t input_code;
     /**
@@ -705,7 +705,8 @@ typedef struct amrelay_tee_result {
     int32_t output_code;
     /**
      * 0, `AMRELAY_E_DAMAGED`, `AMRELAY_E_OMITTED`, `AMRELAY_E_COMMAND`, or -errno: the index is not complete (-EPIPE: its
-     * reader has gone, -ECANCELED: the output failed, or `amrelay_tee_cancel`).
+     * reader has gone; -ENOMEM: no memory for what waits for its reader; -ECANCELED: the output failed, or
+     * `amrelay_tee_cancel`).
      */
     int32_t index_code;
     /**

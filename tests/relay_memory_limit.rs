@@ -1,49 +1,21 @@
 //! A process that may not use more memory: what needed it ends, and nothing else.
 
+mod memory_support;
 mod relay_support;
 
 use std::os::fd::OwnedFd;
-use std::process::Command;
 
 use amrelay::event::EventLoop;
 use amrelay::relay::frame::MAX_FRAME;
 use amrelay::relay::{Error, Link, LinkKind, LinkOptions, Sink, SinkOptions};
 use amrelay::sys::Descriptor;
+use memory_support::*;
 use relay_support::*;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// What the process may use from now on.
 const ROOM: u64 = 48 * 1024 * 1024;
 /// More than there is room for, at [`MAX_FRAME`] each.
 const MANY: usize = 40;
-/// Set in the process whose memory is limited.
-const LIMITED: &str = "AMRELAY_TEST_MEMORY_LIMITED";
-
-/// Runs the test once more in a process of its own; true in that one.
-fn is_limited(test: &str) -> bool {
-    if std::env::var_os(LIMITED).is_some() {
-        return true;
-    }
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture", "--test-threads=1"])
-        .env(LIMITED, "yes")
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{output:?}");
-    false
-}
-
-/// Limits the memory of this process to what it uses now, and `ROOM`.
-fn limit_memory() {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
-    let pages: u64 = statm.split(' ').next().unwrap().parse().unwrap();
-    let limit = Rlimit {
-        current: Some(pages * rustix::param::page_size() as u64 + ROOM),
-        ..getrlimit(Resource::As)
-    };
-    setrlimit(Resource::As, limit).unwrap();
-}
-
 /// Links that take frames of any size and whose peers read nothing, and those peers.
 fn stalled_links(event_loop: &EventLoop, errors: &Codes) -> Vec<(Link, OwnedFd)> {
     let stalled = |_| {
@@ -104,7 +76,7 @@ fn streams_end_where_memory_is_short() {
         .iter()
         .map(|_| socket_with(&vec![7; 100_000]))
         .collect();
-    limit_memory();
+    limit_memory(ROOM);
     let (mut streams, mut ends) = (Vec::new(), Vec::new());
     for ((link, _), (source, _)) in links.iter().zip(&sources) {
         let codes = Codes::default();
@@ -132,7 +104,7 @@ fn sinks_end_where_memory_is_short() {
     let event_loop = EventLoop::new().unwrap();
     let bytes = vec![7; MAX_FRAME];
     let pipes: Vec<_> = (0..MANY).map(|_| pipe(4096)).collect();
-    limit_memory();
+    limit_memory(ROOM);
     let mut sinks = Vec::new();
     for (_, writing) in &pipes {
         let codes = Codes::default();
@@ -172,7 +144,7 @@ fn packets_are_refused_where_memory_is_short() {
     let errors = Codes::default();
     let links = stalled_links(&event_loop, &errors);
     let bytes = vec![7; MAX_FRAME];
-    limit_memory();
+    limit_memory(ROOM);
     let refused = links.iter().filter_map(|(link, _)| {
         let error = link.send(1, &bytes).err()?;
         assert!(is_out_of_memory(&error));
@@ -198,15 +170,8 @@ fn a_frame_that_cannot_be_taken_out_of_its_pipe_fails_its_link_alone() {
     let codes = Codes::default();
     let stream = start(&links[0].0, source, 1, true, &codes);
     settle(&event_loop);
-    limit_memory();
-    let mut hoard = Vec::with_capacity(1000);
-    loop {
-        let mut chunk = Vec::<u8>::new();
-        if chunk.try_reserve_exact(256 * 1024).is_err() {
-            break;
-        }
-        hoard.push(chunk);
-    }
+    limit_memory(ROOM);
+    let hoard = hoard(256 * 1024);
     // The rest of its frame is in the pipe, and the link needs it to complete the frame.
     drop(stream);
     settle(&event_loop);

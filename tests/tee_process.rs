@@ -73,7 +73,8 @@ fn without<T>(standard: &[RawFd], test: impl FnOnce() -> T) -> T {
     result
 }
 
-/// What an index command reads where the host has closed its standard input, so that the first new descriptor has its number.
+/// What an index command reads where the host has closed its standard input, so that the first new descriptor has its
+/// number.
 fn index_without_standard_input(archive: &[u8]) -> Vec<u8> {
     let (index_reader, index) = command_index("cat");
     let (input, output) = (pipe(), pipe());
@@ -84,8 +85,8 @@ fn index_without_standard_input(archive: &[u8]) -> Vec<u8> {
     outcome.index
 }
 
-/// A tee in a host that has closed its standard input and output does not take their numbers: what is printed there would get among
-/// the bytes that it looks at.
+/// A tee in a host that has closed its standard input and output does not take their numbers: what is printed there would
+/// get among the bytes that it looks at.
 fn assert_standard_numbers_stay_closed() {
     let (input, writer) = pipe();
     let (reader, output) = pipe();
@@ -105,8 +106,8 @@ fn assert_standard_numbers_stay_closed() {
     assert!(tee.wait().output.is_ok());
 }
 
-/// How an index ends whose command cannot be run, since it is longer than Linux takes it, while nobody may wait for children:
-/// the standard library then looks for the one whose exec has failed in vain.
+/// How an index ends whose command cannot be run, since it is longer than Linux takes it, while nobody may wait for
+/// children: the standard library then looks for the one whose exec has failed in vain.
 fn index_of_lost_child(archive: &[u8]) -> IndexEnd {
     let (index_reader, index) = command_index(&"x".repeat(1 << 20));
     // SAFETY: no handler is installed, and this test has no other children now.

@@ -1,7 +1,8 @@
 //! The index parser against the system's tar, which has to be GNU tar 1.34 or 1.35: the same lines and the
 //! same judgement on any bytes, valid or damaged, but where 1.34 is known to differ.
 //!
-//! scripts/fuzz.sh gives it what `index_parser` has found new; it also runs with cargo-fuzz (`cargo +nightly fuzz run index_tar`).
+//! scripts/fuzz.sh gives it what `index_parser` has found new; it also runs with cargo-fuzz (`cargo +nightly fuzz run
+//! index_tar`).
 //! docs/tar-index.md lists the differences that are allowed for here.
 #![no_main]
 

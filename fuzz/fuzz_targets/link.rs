@@ -1,5 +1,6 @@
 //! Links and their streams, as a sequence of what hosts, writers and peers do, in callbacks too: each peer can take apart
-//! what it gets, and finds what each stream was given, in order, ended only where it ended, and cut only where somebody cut it.
+//! what it gets, and finds what each stream was given, in order, ended only where it ended, and cut only where somebody
+//! cut it.
 //!
 //! Run with scripts/fuzz.sh, or with cargo-fuzz (`cargo +nightly fuzz run link`).
 #![no_main]

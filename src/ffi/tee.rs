@@ -126,12 +126,13 @@ pub struct amrelay_tee_result {
     pub entries: u64,
     /// CRC-32C of the first `read_bytes` bytes of the stream, whatever became of them; 0 if it was not asked for.
     pub crc32c: u32,
-    /// 0, or -errno: the input could not be read to its end.
+    /// 0, or -errno: the input could not be read to its end (-ENOMEM: no memory for a buffer).
     pub input_code: i32,
     /// 0, or -errno: the output took no more (-ECANCELED: `amrelay_tee_cancel`).
     pub output_code: i32,
     /// 0, `AMRELAY_E_DAMAGED`, `AMRELAY_E_OMITTED`, `AMRELAY_E_COMMAND`, or -errno: the index is not complete (-EPIPE: its
-    /// reader has gone, -ECANCELED: the output failed, or `amrelay_tee_cancel`).
+    /// reader has gone; -ENOMEM: no memory for what waits for its reader; -ECANCELED: the output failed, or
+    /// `amrelay_tee_cancel`).
     pub index_code: i32,
     /// Wait status of the index command, as waitpid(2) gives it; 0 if there was none.
     pub index_status: i32,

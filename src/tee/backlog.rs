@@ -16,7 +16,7 @@ const WORTH_WRITING: usize = 32 << 10;
 /// Bytes on their way to a reader that may be slow, or gone.
 #[derive(Debug)]
 pub(super) struct Backlog {
-    /// None once the reader has gone or writing has failed otherwise.
+    /// None once the reader has gone, memory was short or writing has failed otherwise.
     outlet: Option<Outlet>,
     waiting: VecDeque<u8>,
     failure: Option<io::Error>,
@@ -31,10 +31,14 @@ impl Backlog {
         }
     }
 
-    /// Queues bytes; drops them if the reader has gone.
+    /// Queues bytes; drops them if the reader has gone. Where there is no memory for them, the index ends.
     pub(super) fn queue(&mut self, bytes: &[u8]) {
-        if self.outlet.is_some() {
-            self.waiting.extend(bytes);
+        if self.outlet.is_none() {
+            return;
+        }
+        match self.waiting.try_reserve(bytes.len()) {
+            Ok(()) => self.waiting.extend(bytes),
+            Err(error) => self.fail(error.into()),
         }
     }
 
@@ -74,12 +78,17 @@ impl Backlog {
             Ok(count) => Some(count),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
             Err(error) => {
-                self.failure = Some(error);
-                self.outlet = None;
-                self.waiting = VecDeque::new();
+                self.fail(error);
                 None
             }
         }
+    }
+
+    /// Gives up what waits, and closes the descriptor, if it is owned.
+    pub(super) fn fail(&mut self, error: io::Error) {
+        self.failure = Some(error);
+        self.outlet = None;
+        self.waiting = VecDeque::new();
     }
 
     /// Whether the data has to wait.
@@ -100,7 +109,7 @@ impl Backlog {
             .map(AsFd::as_fd)
     }
 
-    /// Closes the descriptor, if it is owned, and tells why writing failed, if it did.
+    /// Closes the descriptor, if it is owned, and tells why the bytes could not be written, if so.
     pub(super) fn close(self) -> Option<io::Error> {
         self.failure
     }

@@ -137,12 +137,15 @@ impl IndexSide {
                 (end, reader.entries())
             }
             Self::Command { mut command, copy } => {
-                // A command that leaves early (EPIPE) may have all it needs: its exit status tells.
-                drop(copy);
-                let end = match command.wait(interrupt.descriptor()) {
-                    Ok(Some(status)) => IndexEnd::Command(status),
-                    Ok(None) => give_up(command),
-                    Err(error) => IndexEnd::Failed(error),
+                // A command that leaves early (EPIPE) may have all it needs: its exit status tells. One that was not
+                // given all cannot know.
+                let withheld = copy
+                    .close()
+                    .filter(|error| error.kind() != io::ErrorKind::BrokenPipe);
+                let end = match (command.wait(interrupt.descriptor()), withheld) {
+                    (Ok(Some(_)), Some(error)) | (Err(error), _) => IndexEnd::Failed(error),
+                    (Ok(Some(status)), None) => IndexEnd::Command(status),
+                    (Ok(None), _) => give_up(command),
                 };
                 (end, 0)
             }
@@ -200,6 +203,25 @@ mod tests {
     use super::super::backlog::INDEX_BUFFER;
     use super::*;
     use crate::sys::pipe::pipe;
+
+    /// A command that sees the end of its input too early says that all is well; that is not taken for the index's end.
+    #[test]
+    fn a_command_that_was_not_given_all_has_no_whole_index() {
+        let (_reader, output) = pipe().unwrap();
+        let mut side = IndexSide::start(Index::Command {
+            command: c"cat >/dev/null".to_owned(),
+            output: output.into(),
+            errors: None,
+            started: None,
+        });
+        side.see(b"some bytes");
+        let copy = side.backlog_mut().unwrap();
+        copy.fail(io::ErrorKind::OutOfMemory.into());
+        let (end, _) = side.finish(&mut Meter::start(), &Interrupt::default());
+        assert!(
+            matches!(end, IndexEnd::Failed(error) if error.kind() == io::ErrorKind::OutOfMemory)
+        );
+    }
 
     /// A command that could not take its bytes for a while gets them when it can, though nothing is waited for.
     #[test]

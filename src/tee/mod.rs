@@ -195,7 +195,10 @@ fn run_method(config: Config, method: Method, interrupt: Interrupt) -> Report {
 
 /// Passes the stream on, in the way that the system and its pipes allow.
 fn pass(flow: &mut Flow, side_pipe: Option<&SidePipe>) -> (Way, Result<(), Stop>) {
-    let mut buffer = vec![0; BUFFER_SIZE];
+    let mut buffer = match new_buffer() {
+        Ok(buffer) => buffer,
+        Err(error) => return (Way::Copy, Err(Stop::Input(error))),
+    };
     if let Some(side_pipe) = side_pipe {
         match zero_copy::run(flow, side_pipe, &mut buffer) {
             Ok(zero_copy::Ended::Input) => return (Way::ZeroCopy, Ok(())),
@@ -204,6 +207,14 @@ fn pass(flow: &mut Flow, side_pipe: Option<&SidePipe>) -> (Way, Result<(), Stop>
         }
     }
     (Way::Copy, copy::run(flow, &mut buffer))
+}
+
+/// Where memory is short the tee ends, and not the process.
+fn new_buffer() -> io::Result<Vec<u8>> {
+    let mut buffer = Vec::new();
+    buffer.try_reserve_exact(BUFFER_SIZE)?;
+    buffer.resize(BUFFER_SIZE, 0);
+    Ok(buffer)
 }
 
 /// Enlarges the pipes on both sides; returns what the smaller one holds, nothing if one side is no pipe.

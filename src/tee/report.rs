@@ -18,7 +18,7 @@ pub struct Report {
     pub crc: Option<u32>,
     /// Lines of the index, as far as it came; 0 if a command makes it.
     pub entries: u64,
-    /// `Err`: the input could not be read further. What had come was passed on.
+    /// `Err`: the input could not be read further, or there was no memory for a buffer. What had come was passed on.
     pub input: io::Result<()>,
     /// `Err`: the output took no more, and the rest of the stream was not read. `ECANCELED`: the tee was
     /// [cancelled](super::Control::cancel) before all was passed on.
@@ -49,7 +49,8 @@ pub enum IndexEnd {
     Tar(Outcome),
     /// How the index command ended. It may have left before the stream's end.
     Command(ExitStatus),
-    /// The index could not be delivered (`EPIPE`: its reader has gone), or its command could not be started.
+    /// The index could not be delivered (`EPIPE`: its reader has gone), there was no memory for what waited for its
+    /// reader, or its command could not be started.
     Failed(io::Error),
     /// The output failed, and with it the index became useless; or the tee was cancelled.
     Abandoned,
