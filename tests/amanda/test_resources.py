@@ -68,3 +68,10 @@ def test_a_token_for_which_there_is_no_memory_ends_its_connection(amanda, peer, 
         pass
     assert amanda.debug_matches("amandad", "no memory for a token of 4194304 bytes")
     assert server.exit_status(10) == 0
+
+
+def test_a_dump_for_which_there_is_no_thread_fails(peer, large):
+    """The stack of a thread would be larger than all memory. Nobody else reads the backup program's pipe."""
+    server = peer(wrap=("prlimit", f"--stack={4 << 30}:", f"--as={1 << 30}"))
+    dump = server.dump(dump_request(str(large)), keep=False)
+    assert dump.failed and "starting a thread" in dump.messages, dump.messages
