@@ -1,5 +1,5 @@
 #!/bin/bash
-# packages.sh library|amanda|backup|check|bench: installs what is missing of the Debian packages each of these needs.
+# packages.sh library|amanda|backup|tests|check|bench: installs what is missing of the Debian packages each of these needs.
 # packages.sh named PACKAGE...: installs those that are missing.
 #
 # Only compilers, libraries and plain programs are installed. Packages that would start a daemon or bring a mail server
@@ -12,12 +12,14 @@ compiler=(ca-certificates gcc libc6-dev make pkg-config)
 # (manual pages, S3, NDMP), and bison for its 'yacc'.
 amanda=(autoconf automake bison dump flex g++ gawk gettext libglib2.0-dev libkrb5-dev libncurses-dev
     libperl-dev libreadline-dev libssl-dev libtirpc-dev libtool patch perl swig xz-utils)
-# What the sandbox is made with (ip, services, unshare): Amanda is installed in one, too.
-sandbox=(iproute2 netbase util-linux)
+# What the sandbox is made with (ip, mount, services, unshare): Amanda is installed in one, too.
+sandbox=(iproute2 mount netbase util-linux)
 # What Amanda's Perl programs load, and the programs of the dumps.
 backup=(e2fsprogs gzip libarchive-tools libencode-locale-perl libjson-perl libxml-simple-perl openssh-client openssl procps tar)
-# clang for the fuzz target in C; upstream's test of amrecover talks to it through Expect.
-check=(busybox clang cpio g++ libclang-rt-dev libexpect-perl python3 python3-crcmod python3-pytest shellcheck valgrind)
+# The tests of a real Amanda; upstream's test of amrecover talks to it through Expect.
+tests=(busybox libexpect-perl python3 python3-crcmod python3-pytest)
+# clang for the fuzz target in C.
+check=(clang cpio g++ libclang-rt-dev python3 shellcheck valgrind)
 # A fast CRC-32C for the floor, perf to count system calls, bsdtar as a rival, and what the report is made with.
 bench=(gnuplot-nox libarchive-tools libisal-dev linux-perf python3)
 
@@ -72,13 +74,14 @@ case ${1-} in
     library) wanted=("${compiler[@]}") ;;
     amanda) wanted=("${compiler[@]}" "${amanda[@]}" "${sandbox[@]}") ;;
     backup) wanted=("${compiler[@]}" "${amanda[@]}" "${sandbox[@]}" "${backup[@]}") ;;
+    tests) wanted=("${compiler[@]}" "${amanda[@]}" "${sandbox[@]}" "${backup[@]}" "${tests[@]}") ;;
     check)
-        wanted=("${compiler[@]}" "${amanda[@]}" "${sandbox[@]}" "${backup[@]}" "${check[@]}")
+        wanted=("${compiler[@]}" "${amanda[@]}" "${sandbox[@]}" "${backup[@]}" "${tests[@]}" "${check[@]}")
         rust+=(rustfmt rust-clippy)
         ;;
     bench) wanted=("${compiler[@]}" "${amanda[@]}" "${sandbox[@]}" "${backup[@]}" "${bench[@]}") ;;
     named) wanted=("${@:2}") rust=() ;;
-    *) die "which packages? library, amanda, backup, check, bench or named ones" ;;
+    *) die "which packages? library, amanda, backup, tests, check, bench or named ones" ;;
 esac
 
 use_alone "$build/packages"

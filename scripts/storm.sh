@@ -9,7 +9,11 @@ if [ "${1-}" = --inside ]; then
     cd "$repository"
     PYTHONDONTWRITEBYTECODE=1 exec /usr/bin/python3 tests/amanda/storm.py "${@:2}"
 fi
+reports=$build/run/$variant-tests
+[ "$BUILT" = yes ] || "$repository/scripts/packages.sh" tests
 build_for_backup openbsd-inetd
+# What a storm keeps is root's; the folder is not, as the tests write there, too.
+mkdir -p "$reports"
 arguments=("--seconds=${1:?for how many seconds?}")
 [ -z "${2-}" ] || arguments+=("--seed=$2")
 [ -z "${3-}" ] || arguments+=("--round=$3")

@@ -2,12 +2,15 @@
 # test-amanda.sh [FILE...] [PYTEST-ARGUMENT...]: the tests of tests/amanda against a real Amanda.
 #
 # Each test file (all of them unless some are named) runs in a sandbox of its own, as many at once as there are processors.
-# Arguments such as -k EXPRESSION are pytest's. What pytest prints, and its JUnit reports, are in build/run/VARIANT-tests.
+# FILE::TEST is one test; arguments such as -k EXPRESSION are pytest's. What pytest prints, and its JUnit reports, are in
+# build/run/VARIANT-tests.
 # Variables: see lib/common.sh; and JOBS, how many files run at once.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 reports=$build/run/$variant-tests
 here=$repository/scripts/test-amanda.sh
+# These take a minute and more: begun first, so that no processor waits for one of them at the end.
+longest=(installcheck whole lookups strangers faults)
 
 # inside FILE ARGUMENT...: in the sandbox, with the python that Debian's python3-pytest belongs to.
 inside() {
@@ -18,11 +21,17 @@ inside() {
 # one_file FILE ARGUMENT...: output is shown at the end, so that files that run at once do not mix.
 one_file() {
     local name status=0
-    name=$(basename "$1" .py)
+    name=${1##*/test_}
+    name=test_${name//[^[:alnum:]_-]/-}
+    name=${name%-py}
     as_root "$repository/scripts/sandbox.sh" --private-path "$here" --inside "$@" "--junit-xml=$reports/$name.xml" \
         >"$reports/$name.log" 2>&1 || status=$?
-    # Status 5: the arguments chose no test of this file.
-    if [ $status -ne 0 ] && [ $status -ne 5 ]; then
+    # The arguments may choose no test of this file. Without any, one without tests is a mistake.
+    if [ $status -eq 5 ] && [ $# -gt 1 ]; then
+        rm -f "$reports/$name.xml"
+        return
+    fi
+    if [ $status -ne 0 ]; then
         cat "$reports/$name.log"
         say "$name FAILED"
         return 1
@@ -37,12 +46,25 @@ case ${1-} in
         exit
         ;;
 esac
+[ "$BUILT" = yes ] || "$repository/scripts/packages.sh" tests
 build_for_backup openbsd-inetd
+use_alone "$reports"
 mkdir -p "$reports"
+rm -f "$reports"/*.xml
 files=() arguments=()
 for argument; do
-    if [[ $argument = *.py ]]; then files+=("$argument"); else arguments+=("$argument"); fi
+    case $argument in
+        *.py | *.py::*) files+=("$argument") ;;
+        *) arguments+=("$argument") ;;
+    esac
 done
-[ ${#files[@]} -gt 0 ] || files=(tests/amanda/test_*.py)
 cd "$repository"
+if [ ${#files[@]} -eq 0 ]; then
+    files=("${longest[@]/#/tests/amanda/test_}")
+    files=("${files[@]/%/.py}")
+    mapfile -t -O ${#files[@]} files < <(printf '%s\n' tests/amanda/test_*.py | grep -vxFf <(printf '%s\n' "${files[@]}"))
+fi
+keep_sudo
 printf '%s\0' "${files[@]}" | BUILT=yes xargs -0 -P "${JOBS:-$(nproc)}" -I '{}' "$here" --file '{}' "${arguments[@]}"
+# pytest's report of every file with a test that was run.
+compgen -G "$reports/*.xml" >/dev/null || die "no test was chosen"

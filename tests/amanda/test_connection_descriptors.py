@@ -85,8 +85,8 @@ def test_the_number_of_a_reaped_process_is_nobodys(amanda, peer, large):
     assert name_of(number) == "sendbackup"
     # The end of noop's handle.
     server.send_packet(ACK, handle=1)
-    while server.receive() != (1, b""):
-        pass
+    while (token := server.receive()) != (1, b""):
+        assert token, "the connection has ended"
     server.send_packet(ACK, handle=2)
     assert not server.finish_dump(streams, keep=False).failed
     # What amandad says before it terminates one that goes on for four seconds.

@@ -56,7 +56,7 @@ def all_ends(amanda: Installation, peer: Peer, statuses: tuple[int, ...] = (0,))
     """amandad ends by itself, with nothing fatal, and leaves no process."""
     assert peer.exit_status(20) in statuses
     assert wait_until(lambda: not running(), 20), running()
-    assert amanda.debug_matches("amandad", FATAL) == []
+    assert amanda.debug_files("amandad") and amanda.debug_matches("amandad", FATAL) == []
 
 
 @pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.__name__)

@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import time
 from pathlib import Path
 from typing import Callable, Iterator
 
@@ -41,7 +42,9 @@ def begin(session: Session, directory: Path, name: str, size: int = 16 << 20) ->
     (source / "file").write_bytes(os.urandom(size))
     before = session.received
     reading = session.begin(str(source), dump_request(str(source), auth=session.auth.upper()))
+    deadline = time.monotonic() + 30
     while session.received == before:
+        assert not reading.over and time.monotonic() < deadline, reading.dump.messages
         session.step(1)
     return reading
 

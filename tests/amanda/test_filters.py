@@ -2,14 +2,13 @@
 
 import gzip
 import os
-import shutil
 
 import pytest
 
 from harness.archive import differences, extract
 from harness.installation import SCRATCH, Installation
 from harness.peer import Dump, dump_request
-from harness.stand_in import SOURCE
+from harness.stand_in import copy_program
 
 CUT = ("killed", "leaves", "leaves-at-once", "closes-input", "closes-output", "fails")
 WHOLE = ("whole", "lingers")
@@ -19,8 +18,7 @@ ROLES = ("compress", "encrypt", "both")
 def filter_program(fault: str) -> str:
     """The path of a filter that goes wrong like this."""
     path = SCRATCH / f"filter-{fault}"
-    shutil.copy(SOURCE / "filter", path)
-    path.chmod(0o755)
+    copy_program("filter", path)
     return str(path)
 
 

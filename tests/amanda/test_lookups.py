@@ -133,6 +133,8 @@ def test_nothing_is_looked_up_for_what_will_not_be_served(datagram_peer, name_se
         unprivileged.settimeout(20)
         answer = unprivileged.recv(65536)
         assert b" NAK " in answer and b"host 127.0.0.2: port 40000 not secure" in answer
+        # A process that asks would wait for the silent name server.
+        assert not helpers(server.process.pid)
         name_server.setblocking(False)
         with pytest.raises(BlockingIOError):
             name_server.recv(512)
@@ -232,10 +234,17 @@ def test_a_user_who_may_not_is_told_so(peer):
     assert b'ERROR user nobody from localhost is not allowed to execute the service noop: Please add the line' in packet
 
 
-def test_an_address_whose_name_is_not_its_own_gets_no_answer(datagram_peer, amanda):
+@pytest.fixture
+def false_name(amanda: Installation) -> Iterator[None]:
+    """The name of 127.0.0.2 is that of another address."""
     hosts = Path("/etc/hosts")
     before = hosts.read_text()
     hosts.write_text(f"{before}127.0.0.3 another false\n127.0.0.2 false\n")
+    yield
+    hosts.write_text(before)
+
+
+def test_an_address_whose_name_is_not_its_own_gets_no_answer(datagram_peer, amanda, false_name):
     server = datagram_peer(auth="bsdudp")
     with stranger() as unknown:
         unknown.sendto(DatagramPeer.packet(REQ, NOOP), server.address)
@@ -245,7 +254,6 @@ def test_an_address_whose_name_is_not_its_own_gets_no_answer(datagram_peer, aman
         unknown.setblocking(False)
         with pytest.raises(BlockingIOError):
             unknown.recv(65536)
-    hosts.write_text(before)
 
 
 def test_a_lookup_that_dies_refuses_its_request(peer, hanging_home):

@@ -328,11 +328,14 @@ class DatagramPeer:
         self.send_packet(REQ, body, handle)
         streams = streams_of(self.reply())
         self.send_packet(ACK, handle=handle)
-        # Under bsdudp the first is a port, at which all are connected; the others are handles.
-        ports = list(streams) if self.auth == "bsd" else list(streams)[:1]
-        connected = {port: socket.create_connection(("127.0.0.1", port)) for port in ports}
-        self.connections.append(OwnConnections(connected) if self.auth == "bsd" else SharedConnection(connected[ports[0]]))
+        connected = self.connect(streams)
+        self.connections.append(OwnConnections(connected) if self.auth == "bsd" else SharedConnection(*connected.values()))
         return streams, self.connections[-1]
+
+    def connect(self, streams: dict[int, str]) -> dict[int, socket.socket]:
+        """The connections of a dump's streams, by their ports: under bsdudp only the first is one, for all."""
+        ports = list(streams) if self.auth == "bsd" else list(streams)[:1]
+        return {port: socket.create_connection(("127.0.0.1", port)) for port in ports}
 
     exit_status = Peer.exit_status
 

@@ -5,7 +5,8 @@ import time
 from pathlib import Path
 from typing import Callable
 
-CLIENT = {"amandad", "sendbackup", "runtar", "tar", "bsdtar", "sed", "amgtar", "ambsdtar", "amstar", "amraw", "gzip"}
+CLIENT = {"amandad", "sendbackup", "runtar", "tar", "bsdtar", "sed", "amgtar", "ambsdtar", "amstar", "amraw", "gzip", "dump",
+          "star", "smbclient"}
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 30, interval: float = 0.05) -> bool:

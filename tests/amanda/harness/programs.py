@@ -1,10 +1,10 @@
 """Archivers and filters that misbehave when they are told to, in the place of the true ones."""
 
 import os
-import subprocess
 from pathlib import Path
 
 from .installation import SCRATCH, Installation
+from .stand_in import put_in_place
 
 # A dump's own call of each program, and no other: not an estimate, a restore, or a question for the version.
 _DUMPS = {"tar": "--create --file - ", "bsdtar": "--create --file - ", "gzip": "--fast "}
@@ -45,11 +45,9 @@ class Programs:
             real, script = SCRATCH / "real" / name, SCRATCH / "stand-in" / name
             for file in real, script:
                 file.parent.mkdir(exist_ok=True)
-                file.touch()
             script.write_text(_SCRIPT.format(real=real, fault=self._fault(name), dumps=dumps))
             script.chmod(0o755)
-            subprocess.run(["mount", "--bind", path, real], check=True)
-            subprocess.run(["mount", "--bind", script, path], check=True)
+            put_in_place(path, script, real)
 
     @staticmethod
     def _fault(name: str) -> Path:

@@ -5,11 +5,13 @@ import mmap
 import os
 from pathlib import Path
 
+from .processes import wait_until
+
 NAME_LENGTH = 50
 BLOCK = 32768
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.sem_open.restype = ctypes.c_void_p
-_libc.sem_post.argtypes = _libc.sem_wait.argtypes = [ctypes.c_void_p]
+_libc.sem_post.argtypes = _libc.sem_trywait.argtypes = [ctypes.c_void_p]
 
 
 class Control(ctypes.Structure):
@@ -52,8 +54,8 @@ class Ring:
 
     def wait_for_producer(self) -> None:
         """Wait until the client has joined and begun to write."""
-        _libc.sem_wait(self.semaphores["read"])
-        _libc.sem_wait(self.semaphores["read"])
+        for _ in range(2):
+            assert wait_until(lambda: _libc.sem_trywait(self.semaphores["read"]) == 0), "the client does not write to the ring"
 
     def cancel(self) -> None:
         """Tell the client that nothing more is wanted."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .installation import SCRATCH, Installation
 
-SOURCE = Path(__file__).resolve().parent.parent / "stand_ins"
+_SOURCE = Path(__file__).resolve().parent.parent / "stand_ins"
 FOLDER = SCRATCH / "stand-ins"
 
 
@@ -20,12 +20,25 @@ def _lay_over(directory: Path) -> None:
     subprocess.run(["mount", "-t", "overlay", "-o", options, "overlay", directory], check=True)
 
 
+def copy_program(name: str, path: Path) -> None:
+    """Copy a program of stand_ins/ for everybody to run: a checkout's may be its owner's alone."""
+    shutil.copy(_SOURCE / name, path)
+    path.chmod(0o755)
+
+
+def put_in_place(program: str | Path, stand_in: Path, real: Path) -> None:
+    """Mount a stand-in over a program, which from now on is to be had as `real`."""
+    real.touch()
+    subprocess.run(["mount", "--bind", program, real], check=True)
+    subprocess.run(["mount", "--bind", stand_in, program], check=True)
+
+
 def install(name: str) -> None:
     """Install stand_ins/NAME as a program of that name, unless the machine has one."""
     if not shutil.which(name):
         if not (SCRATCH / "upper-bin").exists():
             _lay_over(Path("/usr/bin"))
-        shutil.copy(SOURCE / name, f"/usr/bin/{name}")
+        copy_program(name, Path("/usr/bin") / name)
 
 
 class StandIn:
@@ -35,12 +48,8 @@ class StandIn:
         FOLDER.mkdir(mode=0o755, exist_ok=True)
         self.path, self.name = path, os.path.basename(path)
         self.copy, self.real = FOLDER / f"{self.name}.stand-in", FOLDER / f"{self.name}.real"
-        # A checkout's may be its owner's alone.
-        shutil.copy(SOURCE / "archiver", self.copy)
-        self.copy.chmod(0o755)
-        self.real.touch()
-        subprocess.run(["mount", "--bind", path, self.real], check=True)
-        subprocess.run(["mount", "--bind", self.copy, path], check=True)
+        copy_program("archiver", self.copy)
+        put_in_place(path, self.copy, self.real)
 
     def goes_wrong(self, fault: str) -> None:
         """Say how; "none" is not at all."""
