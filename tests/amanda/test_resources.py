@@ -48,6 +48,20 @@ def test_a_dump_for_which_there_are_no_descriptors_is_refused(amanda, peer, larg
     assert differences(large, SCRATCH / "restored") == []
 
 
+def test_a_service_that_cannot_have_its_descriptors_disturbs_no_dump(amanda, peer, large):
+    """Those have numbers from 150 on (amandad.h): its process fails between the fork and the program, and says so."""
+    server = peer()
+    streams, dump = server.begin_dump(dump_request(str(large))), Dump()
+    server.continue_dump(dump, streams, size=1)
+    limit(amanda, server.process.pid, "nofile", 155)
+    for level in range(1, 9):
+        server.send_packet(REQ, dump_request(str(large), level=level), handle=1 + level)
+    server.continue_dump(dump, streams, seconds=20)
+    assert not dump.failed, dump.messages
+    extract(dump.data, SCRATCH / "restored")
+    assert differences(large, SCRATCH / "restored") == []
+
+
 def begin_without_memory(amanda: Installation, server: Peer, directory: Path, room: int) -> tuple[dict[int, str], Dump]:
     """Begin a dump, and when it runs leave amandad so many bytes more than it has."""
     streams, dump = server.begin_dump(dump_request(str(directory))), Dump()
