@@ -48,7 +48,10 @@ class Scene:
 
 @dataclass(frozen=True)
 class Fault:
-    """`act` gives False where it met nothing that it could harm. `early` ones happen before the dumps begin."""
+    """`act` gives False where it met nothing that it could harm. `early` ones happen before the dumps begin.
+
+    One that `loses_index` takes the index of the target from its server, who knows that: nobody else has to.
+    """
 
     name: str
     harms: str
@@ -56,6 +59,7 @@ class Fault:
     early: bool = False
     auths: tuple[str, ...] = FRAMED + DATAGRAM
     needs: str = ""
+    loses_index: bool = False
 
 
 def send_signal(pid: int | None, number: int) -> bool:
@@ -203,7 +207,7 @@ FAULTS = [
     Fault("the connection is reset", ALL, lambda scene: scene.session.drop(reset=True)),
     Fault("the connection is dropped", ALL, lambda scene: scene.session.drop()),
     Fault("the connection is closed one way", ALL, _half_closed),
-    Fault("the index is not read", TARGET, _index_unread, auths=("bsd",)),
+    Fault("the index is not read", TARGET, _index_unread, auths=("bsd",), loses_index=True),
     Fault("amandad may open nothing more", ALL, lambda scene: use_up_descriptors(scene.amanda, scene.session.process.pid)),
     Fault("sendbackup may open nothing more", TARGET, lambda scene: use_up_descriptors(scene.amanda, scene.target.sendbackup)),
     Fault("no pipe memory is left", NOBODY, _no_pipe_memory),
