@@ -48,6 +48,11 @@ short_backups() {
     backups | xargs -P "$(nproc)" -L 1 bash -c 'short_backup "$@"' short_backup
 }
 
+tests_of_amanda() {
+    scripts/tools.sh openbsd-inetd samba smbclient
+    BUILT=yes scripts/test-amanda.sh
+}
+
 # stalls_over_both KIND: over both kinds of connections at once, as amandad waits for most of the time.
 stalls_over_both() {
     # The variables belong to the shells that xargs starts.
@@ -81,7 +86,7 @@ step "Short backups" short_backups
 step "Amanda's own tests" amanda_tests
 step "Fuzzing Amanda's reader of tokens, shortly" scripts/fuzz-smoke.sh recv_token
 step "Patched Amanda --without-amrelay" without_the_library
-step "Tests of a real Amanda" env BUILT=yes scripts/test-amanda.sh
+step "Tests of a real Amanda" tests_of_amanda
 step "A short storm" env BUILT=yes scripts/storm.sh 30 1
 step "Faults" env BUILT=yes scripts/faults.sh
 step "Stalls" env BUILT=yes AUTH=bsd scripts/stalls.sh

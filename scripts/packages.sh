@@ -3,7 +3,7 @@
 # packages.sh named PACKAGE...: installs those that are missing.
 #
 # Only compilers, libraries and plain programs are installed. Packages that would start a daemon or bring a mail server
-# (inetd, sshd, a KDC) are left out: tools.sh unpacks those below build/ instead.
+# (inetd, sshd, a KDC, smbd) are left out: tools.sh unpacks those below build/ instead.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 
@@ -16,8 +16,9 @@ amanda=(autoconf automake bison dump flex g++ gawk gettext libglib2.0-dev libkrb
 sandbox=(iproute2 mount netbase util-linux)
 # What Amanda's Perl programs load, and the programs of the dumps.
 backup=(e2fsprogs gzip libarchive-tools libencode-locale-perl libjson-perl libxml-simple-perl openssh-client openssl procps tar)
-# The tests of a real Amanda; upstream's test of amrecover talks to it through Expect.
-tests=(busybox libexpect-perl python3 python3-crcmod python3-pytest)
+# The tests of a real Amanda; upstream's test of amrecover talks to it through Expect. Of Samba only the
+# libraries: tools.sh unpacks the programs.
+tests=(busybox libexpect-perl python3 python3-crcmod python3-pytest samba-libs)
 # clang for the fuzz target in C.
 check=(clang cpio g++ libclang-rt-dev python3 shellcheck valgrind)
 # A fast CRC-32C for the floor, perf to count system calls, bsdtar as a rival, and what the report is made with.

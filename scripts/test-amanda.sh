@@ -47,7 +47,7 @@ case ${1-} in
         ;;
 esac
 [ "$BUILT" = yes ] || "$repository/scripts/packages.sh" tests
-build_for_backup openbsd-inetd
+build_for_backup openbsd-inetd samba smbclient
 use_alone "$reports"
 mkdir -p "$reports"
 rm -f "$reports"/*.xml

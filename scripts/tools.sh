@@ -1,7 +1,7 @@
 #!/bin/bash
 # tools.sh PACKAGE...: unpacks Debian packages into build/tools without installing them.
 #
-# For daemons (inetd, sshd): installing their packages would start them and change the machine's configuration.
+# For daemons (inetd, sshd, smbd): installing their packages would start them and change the machine's configuration.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 

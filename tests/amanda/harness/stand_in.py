@@ -20,9 +20,9 @@ def _lay_over(directory: Path) -> None:
     subprocess.run(["mount", "-t", "overlay", "-o", options, "overlay", directory], check=True)
 
 
-def copy_program(name: str, path: Path) -> None:
-    """Copy a program of stand_ins/ for everybody to run: a checkout's may be its owner's alone."""
-    shutil.copy(_SOURCE / name, path)
+def copy_program(name: str, path: Path, folder: Path = _SOURCE) -> None:
+    """Copy a program, of stand_ins/ unless another folder is named, for everybody to run: a checkout's may be its owner's alone."""
+    shutil.copy(folder / name, path)
     path.chmod(0o755)
 
 
@@ -33,12 +33,13 @@ def put_in_place(program: str | Path, stand_in: Path, real: Path) -> None:
     subprocess.run(["mount", "--bind", stand_in, program], check=True)
 
 
-def install(name: str) -> None:
-    """Install stand_ins/NAME as a program of that name, unless the machine has one."""
-    if not shutil.which(name):
-        if not (SCRATCH / "upper-bin").exists():
-            _lay_over(Path("/usr/bin"))
-        copy_program(name, Path("/usr/bin") / name)
+def install(name: str, folder: Path = _SOURCE) -> None:
+    """Install a program of stand_ins/ or another folder, in the place of the machine's if it has one."""
+    if not (SCRATCH / "upper-bin").exists():
+        _lay_over(Path("/usr/bin"))
+    path = Path("/usr/bin") / name
+    path.unlink(missing_ok=True)
+    copy_program(name, path, folder)
 
 
 class StandIn:
