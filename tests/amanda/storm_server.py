@@ -14,6 +14,9 @@ _HARMLESS, _HARMFUL = False, True
 _VICTIMS = ("amandad", "sendbackup", "tar", "bsdtar", "gzip", "amgtar", "ambsdtar")
 # Without its dumper upstream's driver waits for ever.
 _LOST_DUMPER = "the dumper is killed (amdump)"
+# Nothing tells of a server that has gone when a reply was a datagram: amandad sends it rep-tries times, each ACK_TIMEOUT seconds
+# after the last.
+UNACKNOWLEDGED = 5 * 10
 
 
 class ServerRound:
@@ -90,8 +93,9 @@ class ServerRound:
         time.sleep(self.delay)
         for pid in running({"dumper"}):
             self.met = send_signal(pid, signal.SIGKILL)
-        if not wait_until(lambda: not running(), GONE):
-            raise Wrong(f"still running {GONE} s after the dumpers were killed: {running()}")
+        seconds = GONE + (UNACKNOWLEDGED if self.auth in ("bsd", "bsdudp") else 0)
+        if not wait_until(lambda: not running(), seconds):
+            raise Wrong(f"still running {seconds} s after the dumpers were killed: {running()}")
         self.world.tidy()
         process.wait()
 
