@@ -4,7 +4,7 @@ import os
 import re
 import signal
 from pathlib import Path
-from typing import Callable, Iterator
+from typing import Any, Callable, Iterator
 
 import pytest
 
@@ -44,50 +44,49 @@ def amanda(installed: Installation) -> Iterator[Installation]:
     assert not left, f"still running: {left}"
 
 
+def _directory_of(content: bytes) -> Path:
+    """A directory to be dumped, which holds one file."""
+    directory = SCRATCH / "data" / os.urandom(4).hex()
+    directory.mkdir(parents=True)
+    (directory / "file").write_bytes(content)
+    return directory
+
+
 @pytest.fixture
 def data() -> Path:
     """A directory to be dumped, which holds one file of 8 MiB of random bytes."""
-    directory = SCRATCH / "data" / os.urandom(4).hex()
-    directory.mkdir(parents=True)
-    (directory / "file").write_bytes(os.urandom(8 << 20))
-    return directory
+    return _directory_of(os.urandom(8 << 20))
 
 
 @pytest.fixture
 def large() -> Path:
     """A directory to be dumped, of more than the sockets and pipes between its dump and the peer hold: 128 MiB."""
-    directory = SCRATCH / "data" / os.urandom(4).hex()
-    directory.mkdir(parents=True)
-    (directory / "file").write_bytes(os.urandom(1 << 20) * 128)
-    return directory
+    return _directory_of(os.urandom(1 << 20) * 128)
+
+
+def _makes(kind: Callable[..., Any], amanda: Installation) -> Iterator[Callable[..., Any]]:
+    """Makes things of this kind, and closes them at the test's end."""
+    made: list[Any] = []
+
+    def make(**options: object) -> Any:
+        made.append(kind(amanda, **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
 
 
 @pytest.fixture
 def peer(amanda: Installation) -> Iterator[Callable[..., Peer]]:
     """Makes peers (see Peer); they are closed at the test's end."""
-    made: list[Peer] = []
-
-    def make(**options: object) -> Peer:
-        made.append(Peer(amanda, **options))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
+    yield from _makes(Peer, amanda)
 
 
 @pytest.fixture
 def datagram_peer(amanda: Installation) -> Iterator[Callable[..., DatagramPeer]]:
     """The same for DatagramPeer."""
-    made: list[DatagramPeer] = []
-
-    def make(**options: object) -> DatagramPeer:
-        made.append(DatagramPeer(amanda, **options))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
+    yield from _makes(DatagramPeer, amanda)
 
 
 @pytest.fixture
