@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import Callable
 
-CLIENT = {"amandad", "sendbackup", "runtar", "tar", "bsdtar", "sed", "amgtar", "ambsdtar", "amstar", "amraw", "gzip", "dump",
+CLIENT = {"amandad", "amandad-log", "sendbackup", "runtar", "tar", "bsdtar", "sed", "amgtar", "ambsdtar", "amstar", "amraw", "gzip", "dump",
           "star", "smbclient"}
 
 
