@@ -35,8 +35,9 @@ def running(names: set[str] = CLIENT) -> dict[int, str]:
 
 
 def children(pid: int) -> list[int]:
-    """The direct children of a process."""
-    return [int(word) for task in Path(f"/proc/{pid}/task").iterdir() for word in (task / "children").read_text().split()]
+    """The direct children of a process, but for the one that writes amandad's debug file."""
+    found = [int(word) for task in Path(f"/proc/{pid}/task").iterdir() for word in (task / "children").read_text().split()]
+    return [child for child in found if name_of(child) != "amandad-log"]
 
 
 def resident(pid: int) -> int:
