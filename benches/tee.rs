@@ -23,7 +23,9 @@ use std::time::{Duration, Instant};
 
 use crc_fast::{CrcAlgorithm, Digest};
 
-use amrelay::tee::{Config, Index, Method, Output, run};
+use amrelay::inspect::Index;
+use amrelay::stats::Method;
+use amrelay::tee::{Config, Output, Prepared};
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 
 const FILES: usize = 64;
@@ -134,7 +136,7 @@ fn measure(
 }
 
 fn tee_zero_copy(input: OwnedFd, output: OwnedFd, pipe_size: usize) {
-    tee(input, output, pipe_size, Method::ZeroCopy);
+    tee(input, output, pipe_size, Method::Splice);
 }
 
 fn tee_copy(input: OwnedFd, output: OwnedFd, pipe_size: usize) {
@@ -148,7 +150,7 @@ fn read_and_write(input: OwnedFd, output: OwnedFd, _pipe_size: usize) {
 fn tee(input: OwnedFd, output: OwnedFd, pipe_size: usize, method: Method) {
     let (index_reader, index) = pipe_with(PipeFlags::CLOEXEC).unwrap();
     let indexing = thread::spawn(move || count(index_reader));
-    let report = run(Config {
+    let tee = Prepared::new().unwrap().start(Config {
         input: input.into(),
         output: Output::Descriptor(output.into()),
         crc: true,
@@ -156,7 +158,7 @@ fn tee(input: OwnedFd, output: OwnedFd, pipe_size: usize, method: Method) {
         method,
         pipe_size: Some(pipe_size),
     });
-    assert!(report.output.is_ok());
+    assert!(tee.wait().output.is_ok());
     indexing.join().unwrap();
 }
 

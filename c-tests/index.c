@@ -1,11 +1,18 @@
 /* The index parser alone, fed with archives of the system's tar. */
 #include "bytes.h"
 
+static amrelay_index *index_of_format(uint32_t format)
+{
+    amrelay_index_options options = AMRELAY_INDEX_OPTIONS_INIT;
+    amrelay_index *index = NULL;
+    options.format = format;
+    CHECK_CODE(amrelay_index_new(&options, &index), 0);
+    return index;
+}
+
 static amrelay_index *new_index(void)
 {
-    amrelay_index *index = NULL;
-    CHECK_CODE(amrelay_index_new(&index), 0);
-    return index;
+    return index_of_format(AMRELAY_FORMAT_TAR);
 }
 
 static amrelay_index_result finish(amrelay_index *index)
@@ -29,7 +36,7 @@ static void lines_are_those_of_tar(void)
     for (at = 0; at < lines.length; at++)
         count += lines.data[at] == '\n';
     CHECK(result.entries == count);
-    CHECK(result.state == AMRELAY_INDEX_COMPLETE && result.offset == 0 && result.end_mark == 1);
+    CHECK(result.code == 0 && result.offset == 0 && result.end_mark == 1);
     CHECK(strcmp(amrelay_index_message(index), "") == 0);
     amrelay_index_free(index);
     free(archive.data);
@@ -54,7 +61,7 @@ static void bodies_need_not_be_shown(void)
             shown += 512;
         }
     }
-    CHECK(finish(index).state == AMRELAY_INDEX_COMPLETE);
+    CHECK(finish(index).code == 0);
     CHECK(amrelay_index_skippable(index) == 0);
     CHECK(shown < archive.length / 2);
     amrelay_index_free(index);
@@ -69,7 +76,7 @@ static void a_cut_archive_is_damaged_and_told_where(void)
     amrelay_index_result result;
     CHECK_CODE(amrelay_index_push(index, archive.data, 1000, append, &lines), 0);
     result = finish(index);
-    CHECK(result.state == AMRELAY_INDEX_DAMAGED && result.entries == 1 && result.end_mark == 0);
+    CHECK(result.code == AMRELAY_E_DAMAGED && result.entries == 1 && result.end_mark == 0);
     CHECK(result.offset == 1000);
     CHECK(strcmp(lines.data, "include/amrelay.h\n") == 0);
     CHECK(strstr(amrelay_index_message(index), "at byte 1000") != NULL);
@@ -85,22 +92,21 @@ static void an_empty_stream_is_no_archive(void)
     amrelay_index *index = new_index();
     CHECK_CODE(amrelay_index_push(index, NULL, 0, append, NULL), 0);
     CHECK(strcmp(amrelay_index_message(index), "") == 0);
-    CHECK(finish(index).state == AMRELAY_INDEX_DAMAGED);
+    CHECK(finish(index).code == AMRELAY_E_DAMAGED);
     CHECK(strcmp(amrelay_index_message(index), "") != 0);
     amrelay_index_free(index);
 }
 
-/* What a format makes of a stream: its state, and how many lines there are. */
+/* What a format makes of a stream: its code, and how many lines there are. */
 static amrelay_index_result indexed_as(uint32_t format, const char *command, uint64_t *skippable)
 {
     struct bytes stream = output_of(command), lines = {NULL, 0};
-    amrelay_index *index = NULL;
+    amrelay_index *index = index_of_format(format);
     amrelay_index_result result;
-    CHECK_CODE(amrelay_index_new_format(format, &index), 0);
     CHECK_CODE(amrelay_index_push(index, stream.data, stream.length, append, &lines), 0);
     *skippable = amrelay_index_skippable(index);
     result = finish(index);
-    CHECK((strcmp(amrelay_index_message(index), "") == 0) == (result.state == AMRELAY_INDEX_COMPLETE));
+    CHECK((strcmp(amrelay_index_message(index), "") == 0) == (result.code == 0));
     CHECK((lines.length > 0) == (result.entries > 0));
     amrelay_index_free(index);
     free(stream.data);
@@ -114,22 +120,22 @@ static void a_format_is_named_or_detected(void)
         const char *command;
         int32_t named, detected;
     } streams[] = {
-        {ARCHIVE, AMRELAY_INDEX_COMPLETE, AMRELAY_INDEX_COMPLETE},
-        {ARCHIVE " --format=v7", AMRELAY_INDEX_COMPLETE, AMRELAY_INDEX_COMPLETE},
-        {"head -c 10240 /dev/zero", AMRELAY_INDEX_COMPLETE, AMRELAY_INDEX_COMPLETE},
-        {ARCHIVE " | head -c 2000", AMRELAY_INDEX_DAMAGED, AMRELAY_INDEX_DAMAGED},
-        {ARCHIVE " | gzip", AMRELAY_INDEX_DAMAGED, AMRELAY_INDEX_NO_ARCHIVE},
-        {"head -c 600 include/amrelay.h", AMRELAY_INDEX_DAMAGED, AMRELAY_INDEX_NO_ARCHIVE},
-        {"printf short", AMRELAY_INDEX_DAMAGED, AMRELAY_INDEX_NO_ARCHIVE},
+        {ARCHIVE, 0, 0},
+        {ARCHIVE " --format=v7", 0, 0},
+        {"head -c 10240 /dev/zero", 0, 0},
+        {ARCHIVE " | head -c 2000", AMRELAY_E_DAMAGED, AMRELAY_E_DAMAGED},
+        {ARCHIVE " | gzip", AMRELAY_E_DAMAGED, AMRELAY_E_NO_ARCHIVE},
+        {"head -c 600 include/amrelay.h", AMRELAY_E_DAMAGED, AMRELAY_E_NO_ARCHIVE},
+        {"printf short", AMRELAY_E_DAMAGED, AMRELAY_E_NO_ARCHIVE},
     };
     size_t i;
     for (i = 0; i < sizeof streams / sizeof *streams; i++) {
         const char *command = streams[i].command;
         uint64_t skippable;
-        amrelay_index_result named = indexed_as(AMRELAY_INDEX_FORMAT_TAR, command, &skippable);
-        amrelay_index_result detected = indexed_as(AMRELAY_INDEX_FORMAT_DETECT, command, &skippable);
-        CHECK(named.state == streams[i].named && detected.state == streams[i].detected);
-        if (detected.state == AMRELAY_INDEX_NO_ARCHIVE)
+        amrelay_index_result named = indexed_as(AMRELAY_FORMAT_TAR, command, &skippable);
+        amrelay_index_result detected = indexed_as(AMRELAY_FORMAT_DETECT, command, &skippable);
+        CHECK(named.code == streams[i].named && detected.code == streams[i].detected);
+        if (detected.code == AMRELAY_E_NO_ARCHIVE)
             CHECK(detected.entries == 0 && detected.end_mark == 0);
         else
             CHECK(detected.entries == named.entries && detected.offset == named.offset);
@@ -141,10 +147,10 @@ static void junk_in_front_is_no_archive_only_if_detected(void)
 {
     const char *junk = "head -c 512 include/amrelay.h; tar --create --file=- include/amrelay.h";
     uint64_t skippable;
-    amrelay_index_result result = indexed_as(AMRELAY_INDEX_FORMAT_TAR, junk, &skippable);
-    CHECK(result.state == AMRELAY_INDEX_DAMAGED && result.entries == 1 && result.offset == 0);
-    result = indexed_as(AMRELAY_INDEX_FORMAT_DETECT, junk, &skippable);
-    CHECK(result.state == AMRELAY_INDEX_NO_ARCHIVE && result.entries == 0);
+    amrelay_index_result result = indexed_as(AMRELAY_FORMAT_TAR, junk, &skippable);
+    CHECK(result.code == AMRELAY_E_DAMAGED && result.entries == 1 && result.offset == 0);
+    result = indexed_as(AMRELAY_FORMAT_DETECT, junk, &skippable);
+    CHECK(result.code == AMRELAY_E_NO_ARCHIVE && result.entries == 0);
     CHECK(skippable == UINT64_MAX);
 }
 
@@ -155,7 +161,7 @@ static void lines_out_of_proportion_are_left_out_and_told(void)
     amrelay_index_result result;
     CHECK_CODE(amrelay_index_push(index, archive.data, archive.length, append, &lines), 0);
     result = finish(index);
-    CHECK(result.state == AMRELAY_INDEX_OMITTED && result.entries == 1 && result.end_mark == 1);
+    CHECK(result.code == AMRELAY_E_OMITTED && result.entries == 1 && result.end_mark == 1);
     CHECK(lines.length == 30001 && result.offset > lines.length);
     CHECK(strstr(amrelay_index_message(index), "3 lines left out") != NULL);
     amrelay_index_free(index);
@@ -194,8 +200,13 @@ static void the_line_function_may_free_the_index_but_not_use_it(void)
 static void wrong_arguments_are_refused(void)
 {
     amrelay_index *index = new_index(), *none = NULL;
+    amrelay_index_options options = AMRELAY_INDEX_OPTIONS_INIT;
     amrelay_index_result result = {0};
-    CHECK_CODE(amrelay_index_new_format(2, &none), AMRELAY_E_ARGUMENT);
+    options.format = 2;
+    CHECK_CODE(amrelay_index_new(&options, &none), AMRELAY_E_ARGUMENT);
+    options.format = AMRELAY_FORMAT_TAR;
+    options.size--;
+    CHECK_CODE(amrelay_index_new(&options, &none), AMRELAY_E_SIZE);
     CHECK(none == NULL);
     CHECK_CODE(amrelay_index_skip(index, 1), AMRELAY_E_ARGUMENT);
     CHECK_CODE(amrelay_index_push(index, "x", (size_t)-1, append, NULL), AMRELAY_E_ARGUMENT);
@@ -210,10 +221,12 @@ static void wrong_arguments_are_refused(void)
 
 static void null_is_refused(void)
 {
-    amrelay_index *index = new_index();
+    amrelay_index *index = new_index(), *none = NULL;
+    amrelay_index_options options = AMRELAY_INDEX_OPTIONS_INIT;
     amrelay_index_result result = AMRELAY_INDEX_RESULT_INIT;
-    CHECK_CODE(amrelay_index_new(NULL), AMRELAY_E_NULL);
-    CHECK_CODE(amrelay_index_new_format(AMRELAY_INDEX_FORMAT_TAR, NULL), AMRELAY_E_NULL);
+    CHECK_CODE(amrelay_index_new(NULL, &none), AMRELAY_E_NULL);
+    CHECK_CODE(amrelay_index_new(&options, NULL), AMRELAY_E_NULL);
+    CHECK(none == NULL);
     CHECK_CODE(amrelay_index_push(NULL, "x", 1, append, NULL), AMRELAY_E_NULL);
     CHECK_CODE(amrelay_index_push(index, NULL, 1, append, NULL), AMRELAY_E_NULL);
     CHECK_CODE(amrelay_index_push(index, "x", 1, NULL, NULL), AMRELAY_E_NULL);
@@ -229,7 +242,7 @@ static void null_is_refused(void)
 static void *finish_and_free(void *arg)
 {
     amrelay_index *index = arg;
-    CHECK(finish(index).state == AMRELAY_INDEX_DAMAGED);
+    CHECK(finish(index).code == AMRELAY_E_DAMAGED);
     amrelay_index_free(index);
     return NULL;
 }

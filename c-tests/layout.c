@@ -20,11 +20,10 @@ SAME(e_thread, AMRELAY_E_THREAD, -7008);
 SAME(e_damaged, AMRELAY_E_DAMAGED, -7009);
 SAME(e_command, AMRELAY_E_COMMAND, -7010);
 SAME(e_omitted, AMRELAY_E_OMITTED, -7011);
+SAME(e_no_archive, AMRELAY_E_NO_ARCHIVE, -7012);
 
 SAME(log_error, AMRELAY_LOG_ERROR, 1);
-SAME(log_warning, AMRELAY_LOG_WARNING, 2);
-SAME(log_info, AMRELAY_LOG_INFO, 3);
-SAME(log_debug, AMRELAY_LOG_DEBUG, 4);
+SAME(log_debug, AMRELAY_LOG_DEBUG, 2);
 
 SAME(event_read, AMRELAY_EVENT_READ, 0);
 SAME(event_write, AMRELAY_EVENT_WRITE, 1);
@@ -54,18 +53,15 @@ SAME(index_none, AMRELAY_INDEX_NONE, 0);
 SAME(index_tar, AMRELAY_INDEX_TAR, 1);
 SAME(index_command, AMRELAY_INDEX_COMMAND, 2);
 
-SAME(index_complete, AMRELAY_INDEX_COMPLETE, 0);
-SAME(index_damaged, AMRELAY_INDEX_DAMAGED, 1);
-SAME(index_no_archive, AMRELAY_INDEX_NO_ARCHIVE, 2);
-SAME(index_omitted, AMRELAY_INDEX_OMITTED, 3);
-SAME(index_format_tar, AMRELAY_INDEX_FORMAT_TAR, 0);
-SAME(index_format_detect, AMRELAY_INDEX_FORMAT_DETECT, 1);
+SAME(format_tar, AMRELAY_FORMAT_TAR, 0);
+SAME(format_detect, AMRELAY_FORMAT_DETECT, 1);
 
 /* Every struct begins with its size. */
 SAME(stats_first, offsetof(amrelay_stats, size), 0);
 SAME(link_options_first, offsetof(amrelay_link_options, size), 0);
 SAME(stream_options_first, offsetof(amrelay_stream_options, size), 0);
 SAME(sink_options_first, offsetof(amrelay_sink_options, size), 0);
+SAME(index_options_first, offsetof(amrelay_index_options, size), 0);
 SAME(index_result_first, offsetof(amrelay_index_result, size), 0);
 SAME(tee_options_first, offsetof(amrelay_tee_options, size), 0);
 SAME(tee_result_first, offsetof(amrelay_tee_result, size), 0);
@@ -75,9 +71,10 @@ SAME(stats_size, sizeof(amrelay_stats), 56);
 SAME(link_options_size, sizeof(amrelay_link_options), 88);
 SAME(stream_options_size, sizeof(amrelay_stream_options), 48);
 SAME(sink_options_size, sizeof(amrelay_sink_options), 56);
+SAME(index_options_size, sizeof(amrelay_index_options), 16);
 SAME(index_result_size, sizeof(amrelay_index_result), 32);
 SAME(tee_options_size, sizeof(amrelay_tee_options), 80);
-SAME(tee_result_size, sizeof(amrelay_tee_result), 120);
+SAME(tee_result_size, sizeof(amrelay_tee_result), 104);
 #endif
 
 /* The initializers are for C and for C++, and name every field: the compiler warns of one that is left out. */
@@ -85,6 +82,7 @@ static const amrelay_stats no_stats = AMRELAY_STATS_INIT;
 static const amrelay_link_options no_link = AMRELAY_LINK_OPTIONS_INIT;
 static const amrelay_stream_options no_stream = AMRELAY_STREAM_OPTIONS_INIT;
 static const amrelay_sink_options no_sink = AMRELAY_SINK_OPTIONS_INIT;
+static const amrelay_index_options no_format = AMRELAY_INDEX_OPTIONS_INIT;
 static const amrelay_index_result no_index = AMRELAY_INDEX_RESULT_INIT;
 static const amrelay_tee_options no_tee = AMRELAY_TEE_OPTIONS_INIT;
 static const amrelay_tee_result no_result = AMRELAY_TEE_RESULT_INIT;
@@ -121,6 +119,7 @@ static int initializers_are_right(void)
         && no_link.size == sizeof no_link && is_empty(&no_link, sizeof no_link, link_fds, 1)
         && no_stream.size == sizeof no_stream && is_empty(&no_stream, sizeof no_stream, stream_fds, 1)
         && no_sink.size == sizeof no_sink && is_empty(&no_sink, sizeof no_sink, sink_fds, 1)
+        && no_format.size == sizeof no_format && is_empty(&no_format, sizeof no_format, NO_FDS)
         && no_index.size == sizeof no_index && is_empty(&no_index, sizeof no_index, NO_FDS)
         && no_tee.size == sizeof no_tee && is_empty(&no_tee, sizeof no_tee, tee_fds, 4)
         && no_result.size == sizeof no_result && is_empty(&no_result, in_result, end_mark, 1)

@@ -51,27 +51,6 @@ static amrelay_stats stats_of(const amrelay_stream *stream)
     return stats;
 }
 
-static void a_paused_stream_waits_to_be_resumed(void)
-{
-    struct setting setting;
-    amrelay_stream_options options;
-    set_up(&setting, AMRELAY_LINK_FRAMED);
-    options = stream_options(&setting, 11);
-    CHECK(write(setting.source[1], "some bytes", 10) == 10);
-    close(setting.source[1]);
-    start(&setting, &options);
-    CHECK_CODE(amrelay_stream_pause(setting.stream), 0);
-    CHECK_CODE(amrelay_loop_turns(setting.loop, 0), 0); /* nothing is waited for */
-    CHECK(setting.told.ends == 0 && stats_of(setting.stream).bytes == 0);
-    CHECK_CODE(amrelay_stream_resume(setting.stream), 0);
-    CHECK_CODE(amrelay_loop_turns(setting.loop, 0), 0);
-    CHECK(setting.told.ends == 1 && setting.told.code == 0);
-    expect_frame(setting.connection[1], 11, "some bytes");
-    CHECK_CODE(amrelay_stream_pause(setting.stream), 0);
-    CHECK_CODE(amrelay_stream_resume(setting.stream), 0);
-    tear_down(&setting);
-}
-
 static void framed_streams_end_with_an_empty_frame(void)
 {
     struct setting setting;
@@ -346,8 +325,6 @@ static void null_is_refused(void)
     CHECK_CODE(amrelay_stream_start(setting.link, NULL, &setting.stream), AMRELAY_E_NULL);
     CHECK_CODE(amrelay_stream_start(setting.link, &options, NULL), AMRELAY_E_NULL);
     start(&setting, &options);
-    CHECK_CODE(amrelay_stream_pause(NULL), AMRELAY_E_NULL);
-    CHECK_CODE(amrelay_stream_resume(NULL), AMRELAY_E_NULL);
     CHECK_CODE(amrelay_stream_stats(NULL, &stats), AMRELAY_E_NULL);
     CHECK_CODE(amrelay_stream_stats(setting.stream, NULL), AMRELAY_E_NULL);
     amrelay_stream_free(NULL);
@@ -362,8 +339,6 @@ static void *use_from_another_thread(void *arg)
     amrelay_stream *stream = NULL;
     amrelay_stats stats = AMRELAY_STATS_INIT;
     CHECK_CODE(amrelay_stream_start(setting->link, &options, &stream), AMRELAY_E_THREAD);
-    CHECK_CODE(amrelay_stream_pause(setting->stream), AMRELAY_E_THREAD);
-    CHECK_CODE(amrelay_stream_resume(setting->stream), AMRELAY_E_THREAD);
     CHECK_CODE(amrelay_stream_stats(setting->stream, &stats), AMRELAY_E_THREAD);
     amrelay_stream_free(setting->stream);
     return NULL;
@@ -388,7 +363,6 @@ static void another_thread_is_refused_and_changes_nothing(void)
 int main(void)
 {
     const struct test_case cases[] = {
-        CASE(a_paused_stream_waits_to_be_resumed),
         CASE(framed_streams_end_with_an_empty_frame),
         CASE(raw_streams_are_sent_as_they_are),
         CASE(bulk_streams_arrive_whole),

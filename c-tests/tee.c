@@ -23,13 +23,13 @@ static void data_crc_and_index_are_right_both_ways(void)
         options.index_fd = index.ends[1];
         tee = start(&options);
         result = wait_for(tee, 0);
-        CHECK(result.bytes == archive.length && result.stats.bytes == archive.length);
+        CHECK(result.stats.bytes == archive.length);
         CHECK(result.read_bytes == archive.length);
-        CHECK(result.stats.size == sizeof result.stats && result.stats.method == result.method);
+        CHECK(result.stats.size == sizeof result.stats);
         CHECK(result.crc32c == crc32c(archive));
         CHECK(result.input_code == 0 && result.output_code == 0 && result.index_code == 0);
         CHECK(result.entries > 5 && result.index_status == 0 && result.index_end_mark == 1);
-        CHECK(ways[i] != 0 || result.method == AMRELAY_METHOD_COPY);
+        CHECK(ways[i] != 0 || result.stats.method == AMRELAY_METHOD_COPY);
         CHECK(strcmp(amrelay_tee_index_message(tee), "") == 0);
         /* The same answer again. */
         CHECK(wait_for(tee, 0).crc32c == result.crc32c);
@@ -66,8 +66,8 @@ static void output_may_be_a_function(void)
     options.arg = &receiver;
     tee = start(&options);
     result = wait_for(tee, 0);
-    CHECK(result.bytes == archive.length && result.crc32c == 0 && result.entries == 0);
-    CHECK(result.method == AMRELAY_METHOD_COPY);
+    CHECK(result.stats.bytes == archive.length && result.crc32c == 0 && result.entries == 0);
+    CHECK(result.stats.method == AMRELAY_METHOD_COPY);
     amrelay_tee_free(tee);
     expect_same(receiver.got, archive);
     CHECK(pclose(tar) == 0);
@@ -94,7 +94,7 @@ static void a_function_that_fails_ends_the_tee(void)
         tee = start(&options);
         result = wait_for(tee, cases[i].code);
         CHECK(result.output_code == cases[i].code && result.input_code == 0);
-        CHECK(result.bytes == 0 && result.read_bytes == 3 && result.crc32c == crc32c(receiver.got));
+        CHECK(result.stats.bytes == 0 && result.read_bytes == 3 && result.crc32c == crc32c(receiver.got));
         CHECK(receiver.calls == 1);
         CHECK(strncmp(amrelay_error(), "amrelay_tee_wait: output: ", 26) == 0);
         amrelay_tee_free(tee);
@@ -142,7 +142,7 @@ static void a_damaged_archive_harms_only_the_index(void)
     options.index_fd = index.ends[1];
     tee = start(&options);
     result = wait_for(tee, 0);
-    CHECK(result.bytes == 17 && result.index_code == AMRELAY_E_DAMAGED && result.entries == 0);
+    CHECK(result.stats.bytes == 17 && result.index_code == AMRELAY_E_DAMAGED && result.entries == 0);
     CHECK(result.index_end_mark == -1);
     CHECK(amrelay_tee_index_message(tee)[0] != '\0');
     amrelay_tee_free(tee);
@@ -303,26 +303,6 @@ static void the_thread_takes_no_signals_of_the_host(void)
     CHECK(sigismember(&mask, SIGALRM) == 0 && sigismember(&mask, SIGPIPE) == 0);
 }
 
-/* A write function's own tee. */
-struct owner {
-    amrelay_tee *tee;
-    int calls;
-    pthread_mutex_t started;
-};
-
-static int use_own_tee(void *arg, const void *buf, size_t len)
-{
-    struct owner *owner = arg;
-    amrelay_tee_result result = AMRELAY_TEE_RESULT_INIT;
-    (void)buf, (void)len;
-    pthread_mutex_lock(&owner->started); /* `tee` is known now */
-    CHECK_CODE(amrelay_tee_wait(owner->tee, &result), AMRELAY_E_STATE);
-    owner->calls++;
-    amrelay_tee_free(owner->tee);
-    pthread_mutex_unlock(&owner->started);
-    return 0;
-}
-
 /*
  * Returns once no thread is left but this one. A tee that is freed by its own thread leaves it detached: nobody can
  * join it, and if the program ended first, valgrind would take what the C library keeps for it for a leak.
@@ -334,18 +314,20 @@ static void wait_for_other_threads(void)
         nanosleep(&pause, NULL);
 }
 
+static void wait_and_free_at_once(amrelay_tee *tee)
+{
+    amrelay_tee_result result = AMRELAY_TEE_RESULT_INIT;
+    CHECK_CODE(amrelay_tee_wait(tee, &result), AMRELAY_E_STATE);
+    amrelay_tee_free(tee);
+}
+
 static void the_write_function_may_free_the_tee_but_not_wait_for_it(void)
 {
     int input = pipe_with("abc");
-    struct owner owner = {NULL, 0, PTHREAD_MUTEX_INITIALIZER};
-    amrelay_tee_options options = tee_options(AMRELAY_TEE_TAKE_INPUT, input, -1);
-    options.write = use_own_tee;
-    options.arg = &owner;
-    pthread_mutex_lock(&owner.started);
-    owner.tee = start(&options);
-    pthread_mutex_unlock(&owner.started);
+    struct own_tee own = {NULL, 0, PTHREAD_MUTEX_INITIALIZER, wait_and_free_at_once};
+    start_own(&own, input);
     wait_for_other_threads();
-    CHECK(owner.calls == 1);
+    CHECK(own.calls == 1);
     CHECK(fcntl(input, F_GETFD) == -1);
 }
 
@@ -364,7 +346,7 @@ static void free_waits_for_the_end(void)
 
 static void *wait_and_free(void *arg)
 {
-    CHECK(wait_for(arg, 0).bytes == 0);
+    CHECK(wait_for(arg, 0).stats.bytes == 0);
     amrelay_tee_free(arg);
     return NULL;
 }

@@ -80,6 +80,35 @@ static inline amrelay_tee *start(const amrelay_tee_options *options)
     return tee;
 }
 
+/* A tee with a write function that uses it. */
+struct own_tee {
+    amrelay_tee *tee;
+    int calls;
+    pthread_mutex_t started;
+    void (*use)(amrelay_tee *tee);
+};
+
+static inline int write_and_use(void *arg, const void *buf, size_t len)
+{
+    struct own_tee *own = arg;
+    (void)buf, (void)len;
+    pthread_mutex_lock(&own->started); /* `tee` is known now */
+    own->use(own->tee);
+    own->calls++;
+    pthread_mutex_unlock(&own->started);
+    return 0;
+}
+
+static inline void start_own(struct own_tee *own, int input_fd)
+{
+    amrelay_tee_options options = tee_options(AMRELAY_TEE_TAKE_INPUT, input_fd, -1);
+    options.write = write_and_use;
+    options.arg = own;
+    pthread_mutex_lock(&own->started);
+    own->tee = start(&options);
+    pthread_mutex_unlock(&own->started);
+}
+
 static inline amrelay_tee_result wait_for(amrelay_tee *tee, int expected)
 {
     amrelay_tee_result result = AMRELAY_TEE_RESULT_INIT;

@@ -43,11 +43,11 @@ static void a_cancelled_tee_says_so_and_closes_what_it_took(void)
     result = wait_for(tee, -ECANCELED);
     CHECK(strncmp(amrelay_error(), "amrelay_tee_wait: output: ", 26) == 0);
     CHECK(result.output_code == -ECANCELED && result.input_code == 0 && result.index_code == 0);
-    CHECK(result.bytes == 3 && result.read_bytes == 3 && result.crc32c == crc32c(passed));
+    CHECK(result.stats.bytes == 3 && result.read_bytes == 3 && result.crc32c == crc32c(passed));
     CHECK(read(reader, &byte, 1) == 0);
     CHECK(write(writer, &byte, 1) == -1 && errno == EPIPE);
     CHECK_CODE(amrelay_tee_cancel(tee), 0);
-    CHECK(wait_for(tee, -ECANCELED).bytes == 3);
+    CHECK(wait_for(tee, -ECANCELED).stats.bytes == 3);
     amrelay_tee_free(tee);
     close(reader);
     close(writer);
@@ -71,7 +71,7 @@ static void a_cancelled_index_leaves_the_data_whole(void)
     expect_text(join_reader(&output), "abc");
     CHECK_CODE(amrelay_tee_cancel(tee), 0);
     result = wait_for(tee, 0);
-    CHECK(result.output_code == 0 && result.index_code == -ECANCELED && result.bytes == 3);
+    CHECK(result.output_code == 0 && result.index_code == -ECANCELED && result.stats.bytes == 3);
     CHECK(amrelay_tee_index_message(tee)[0] != '\0');
     amrelay_tee_free(tee);
     expect_text(join_reader(&index), "");
@@ -88,7 +88,7 @@ struct waiting {
 static void take_result(void *arg)
 {
     struct waiting *waiting = arg;
-    CHECK(wait_for(waiting->tee, 0).bytes == 3);
+    CHECK(wait_for(waiting->tee, 0).stats.bytes == 3);
     CHECK_CODE(amrelay_event_release(waiting->loop, waiting->event), 0);
     waiting->ends++;
 }
@@ -139,37 +139,19 @@ static void a_child_of_the_host_does_not_hide_the_end(void)
     close(reader);
 }
 
-/* A write function's own tee. */
-struct canceller {
-    amrelay_tee *tee;
-    int calls;
-    pthread_mutex_t started;
-};
-
-static int cancel_own_tee(void *arg, const void *buf, size_t len)
+static void cancel(amrelay_tee *tee)
 {
-    struct canceller *canceller = arg;
-    (void)buf, (void)len;
-    pthread_mutex_lock(&canceller->started); /* `tee` is known now */
-    CHECK_CODE(amrelay_tee_cancel(canceller->tee), 0);
-    CHECK(is_readable(amrelay_tee_ended_fd(canceller->tee), 0) == 0);
-    canceller->calls++;
-    pthread_mutex_unlock(&canceller->started);
-    return 0;
+    CHECK_CODE(amrelay_tee_cancel(tee), 0);
+    CHECK(is_readable(amrelay_tee_ended_fd(tee), 0) == 0);
 }
 
 static void the_write_function_may_cancel_its_tee(void)
 {
-    struct canceller canceller = {NULL, 0, PTHREAD_MUTEX_INITIALIZER};
-    amrelay_tee_options options = tee_options(AMRELAY_TEE_TAKE_INPUT, pipe_with("abc"), -1);
-    options.write = cancel_own_tee;
-    options.arg = &canceller;
-    pthread_mutex_lock(&canceller.started);
-    canceller.tee = start(&options);
-    pthread_mutex_unlock(&canceller.started);
-    CHECK(wait_for(canceller.tee, -ECANCELED).bytes == 3);
-    CHECK(canceller.calls == 1);
-    amrelay_tee_free(canceller.tee);
+    struct own_tee own = {NULL, 0, PTHREAD_MUTEX_INITIALIZER, cancel};
+    start_own(&own, pipe_with("abc"));
+    CHECK(wait_for(own.tee, -ECANCELED).stats.bytes == 3);
+    CHECK(own.calls == 1);
+    amrelay_tee_free(own.tee);
 }
 
 static void null_is_refused(void)

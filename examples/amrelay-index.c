@@ -185,19 +185,21 @@ static void read_archive(amrelay_index *index)
 int main(int argc, char **argv)
 {
     amrelay_index *index = NULL;
+    amrelay_index_options options = AMRELAY_INDEX_OPTIONS_INIT;
     amrelay_index_result result = AMRELAY_INDEX_RESULT_INIT;
     int detect = argc == 2 && strcmp(argv[1], "-d") == 0;
     if (argc > 1 && !detect) {
         fputs("usage: amrelay-index [-d] < archive.tar\n", stderr);
         return TROUBLE;
     }
-    check(amrelay_index_new_format(detect ? AMRELAY_INDEX_FORMAT_DETECT : AMRELAY_INDEX_FORMAT_TAR, &index));
+    options.format = detect ? AMRELAY_FORMAT_DETECT : AMRELAY_FORMAT_TAR;
+    check(amrelay_index_new(&options, &index));
     read_archive(index);
     check(amrelay_index_finish(index, &result));
     if (fflush(stdout) != 0)
         fail("standard output", strerror(errno));
-    if (result.state != AMRELAY_INDEX_COMPLETE)
+    if (result.code != 0)
         fprintf(stderr, "amrelay-index: %s\n", amrelay_index_message(index));
     amrelay_index_free(index);
-    return result.state == AMRELAY_INDEX_COMPLETE ? 0 : 1;
+    return result.code == 0 ? 0 : 1;
 }

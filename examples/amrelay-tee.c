@@ -11,6 +11,7 @@
  *     -c COMMAND  have sh run COMMAND on a copy of the data to make the index; without it the data is a tar archive
  *     -z          do not copy the data where the system can do without: the program that writes it uses write(2)
  *                 alone, as tar and dump do, but not every cat
+ *     -t SECONDS  give up when it takes longer than that
  *
  * CRC-32C, counts and times go to standard error. Ends with status 0; with 1 if not all data was passed on;
  * with 2 if the options are wrong; with 3 if only the index is not complete.
@@ -19,6 +20,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,7 +32,7 @@ enum { DATA_LOST = 1, WRONG_OPTIONS = 2, INDEX_INCOMPLETE = 3 };
 
 static void usage(void)
 {
-    fputs("usage: amrelay-tee [-z] [-i FILE | -d NUMBER] [-c COMMAND] < data > output\n", stderr);
+    fputs("usage: amrelay-tee [-z] [-t SECONDS] [-i FILE | -d NUMBER] [-c COMMAND] < data > output\n", stderr);
     exit(WRONG_OPTIONS);
 }
 
@@ -55,34 +57,36 @@ static int open_index(const char *name)
     return fd;
 }
 
-static int number(const char *text)
+static int number(const char *text, int least)
 {
     char *end;
     long value;
     errno = 0;
     value = strtol(text, &end, 10);
-    if (errno != 0 || end == text || *end != '\0' || value <= STDOUT_FILENO || value > 1 << 20)
+    if (errno != 0 || end == text || *end != '\0' || value < least || value > 1000000)
         usage();
     return (int)value;
 }
 
-static amrelay_tee_options parse(int argc, char **argv)
+static amrelay_tee_options parse(int argc, char **argv, int *seconds)
 {
     amrelay_tee_options options = AMRELAY_TEE_OPTIONS_INIT;
     int option;
     options.flags = AMRELAY_TEE_CRC | AMRELAY_TEE_TAKE_INPUT | AMRELAY_TEE_TAKE_OUTPUT;
     options.input_fd = STDIN_FILENO;
     options.output_fd = STDOUT_FILENO;
-    while ((option = getopt(argc, argv, "c:d:i:z")) != -1) {
+    while ((option = getopt(argc, argv, "c:d:i:t:z")) != -1) {
         if (option == 'z')
             options.flags |= AMRELAY_TEE_ZERO_COPY;
         else if (option == 'c')
             options.index_command = optarg;
+        else if (option == 't')
+            *seconds = number(optarg, 1);
         else if (option == 'i' && options.index_fd == -1) {
             options.index_fd = open_index(optarg);
             options.flags |= AMRELAY_TEE_TAKE_INDEX;
         } else if (option == 'd' && options.index_fd == -1)
-            options.index_fd = number(optarg);
+            options.index_fd = number(optarg, STDERR_FILENO);
         else
             usage();
     }
@@ -95,11 +99,21 @@ static amrelay_tee_options parse(int argc, char **argv)
     return options;
 }
 
+/* Ends a tee that is not done in time. An event loop would wait for the same descriptor, among others. */
+static void limit(amrelay_tee *tee, int seconds)
+{
+    struct pollfd end = {0};
+    end.fd = amrelay_tee_ended_fd(tee);
+    end.events = POLLIN;
+    if (poll(&end, 1, seconds * 1000) == 0)
+        amrelay_tee_cancel(tee);
+}
+
 static void report(const amrelay_tee_result *result)
 {
     const amrelay_stats *stats = &result->stats;
     fprintf(stderr, "crc32c %08" PRIx32 "\nbytes %" PRIu64 "\nentries %" PRIu64 "\nmethod %s\n", result->crc32c,
-            result->bytes, result->entries, result->method == AMRELAY_METHOD_SPLICE ? "splice" : "copy");
+            stats->bytes, result->entries, stats->method == AMRELAY_METHOD_SPLICE ? "splice" : "copy");
     fprintf(stderr, "seconds %.3f, waiting for the writer %.3f, the output %.3f, the index %.3f\n",
             (double)stats->elapsed_ns / 1e9, (double)stats->writer_ns / 1e9, (double)stats->output_ns / 1e9,
             (double)stats->index_ns / 1e9);
@@ -110,13 +124,15 @@ int main(int argc, char **argv)
     amrelay_tee_options options;
     amrelay_tee_result result = AMRELAY_TEE_RESULT_INIT;
     amrelay_tee *tee = NULL;
-    int status = 0;
+    int seconds = 0, status = 0;
     expect_standard_descriptors();
-    options = parse(argc, argv);
+    options = parse(argc, argv, &seconds);
     if (amrelay_tee_start(&options, &tee) < 0) {
         fprintf(stderr, "amrelay-tee: %s\n", amrelay_error());
         return WRONG_OPTIONS;
     }
+    if (seconds > 0)
+        limit(tee, seconds);
     if (amrelay_tee_wait(tee, &result) < 0) {
         fprintf(stderr, "amrelay-tee: %s\n", amrelay_error());
         status = DATA_LOST;

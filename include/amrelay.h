@@ -12,10 +12,14 @@
  * what is usual. All sizes and lengths are in bytes.
  *
  * Handles: made by a _new or _start function, ended by the matching _free function, which takes
- * NULL as well. A handle that is freed must not be used again. Unless its comment says otherwise a
- * handle belongs to the thread that made it: another thread's calls get AMRELAY_E_THREAD, and its
- * _free does nothing. AMRELAY_E_PANIC reports a defect of the library: the handle of that call can
- * only be freed, everything else goes on.
+ * NULL as well. A handle that is freed must not be used again.
+ *
+ * Threads: unless its comment says otherwise a handle belongs to the thread that made it. There each
+ * of its functions may be called at any time, in callbacks too; another thread's calls get
+ * AMRELAY_E_THREAD, and its _free does nothing.
+ *
+ * Defects: AMRELAY_E_PANIC reports one of the library, from any function. The handle of that call can
+ * then only be freed: all its other functions return AMRELAY_E_POISONED. Everything else goes on.
  *
  * Descriptors are lent: they stay the caller's, who keeps them open until the handle has ended or
  * is freed. Where a flag says TAKE the library closes the descriptor, unless the function that got
@@ -59,6 +63,10 @@
  */
 #define AMRELAY_SINK_OPTIONS_INIT { sizeof(amrelay_sink_options), -1, 0, 0, 0, NULL, NULL, NULL }
 /**
+ * Begins an amrelay_index_options likewise.
+ */
+#define AMRELAY_INDEX_OPTIONS_INIT { sizeof(amrelay_index_options), AMRELAY_FORMAT_TAR }
+/**
  * Begins an amrelay_index_result likewise.
  */
 #define AMRELAY_INDEX_RESULT_INIT { sizeof(amrelay_index_result), 0, 0, 0, 0 }
@@ -69,7 +77,7 @@
 /**
  * Begins an amrelay_tee_result likewise.
  */
-#define AMRELAY_TEE_RESULT_INIT { sizeof(amrelay_tee_result), 0, 0, 0, 0, 0, 0, 0, 0, -1, 0, AMRELAY_STATS_INIT }
+#define AMRELAY_TEE_RESULT_INIT { sizeof(amrelay_tee_result), 0, 0, 0, 0, 0, 0, 0, -1, AMRELAY_STATS_INIT }
 
 /**
  * First number of the version this header belongs to.
@@ -128,7 +136,7 @@
 #define AMRELAY_E_THREAD -7008
 
 /**
- * The tar stream an index was made of is damaged or cut off.
+ * The tar stream an index was made of is damaged or cut off; the lines are what could be read.
  */
 #define AMRELAY_E_DAMAGED -7009
 
@@ -138,9 +146,16 @@
 #define AMRELAY_E_COMMAND -7010
 
 /**
- * The tar stream an index was made of is sound, but not all its members have a line: `AMRELAY_INDEX_OMITTED`.
+ * The tar stream an index was made of is sound, but not all its members have a line. Left out are names of more than
+ * 256 KiB, and what would give the index more than 4 bytes for each byte of the archive (one long name for many
+ * members). `amrelay_index_message` and `amrelay_tee_index_message` tell how many lines.
  */
 #define AMRELAY_E_OMITTED -7011
+
+/**
+ * The stream an index was to be made of is in no format that is known: `AMRELAY_FORMAT_DETECT`.
+ */
+#define AMRELAY_E_NO_ARCHIVE -7012
 
 /**
  * Level of a log line: a defect of the library.
@@ -148,19 +163,9 @@
 #define AMRELAY_LOG_ERROR 1
 
 /**
- * Level of a log line: something went wrong and work goes on without it.
+ * Level of a log line: a call that failed.
  */
-#define AMRELAY_LOG_WARNING 2
-
-/**
- * Level of a log line: a step of the work.
- */
-#define AMRELAY_LOG_INFO 3
-
-/**
- * Level of a log line: details, calls that failed among them.
- */
-#define AMRELAY_LOG_DEBUG 4
+#define AMRELAY_LOG_DEBUG 2
 
 /**
  * Kind of an event: its id is a descriptor; it fires when there is something to read, end of file, hang-up or an
@@ -240,37 +245,16 @@
 #define AMRELAY_SINK_TAKE 1
 
 /**
- * State of an index: nothing was wrong with the archive.
- */
-#define AMRELAY_INDEX_COMPLETE 0
-
-/**
- * State of an index: the archive is damaged or cut off; the lines are what could be read.
- */
-#define AMRELAY_INDEX_DAMAGED 1
-
-/**
- * State of an index: nothing was wrong with the archive, but not all its members have a line. Left out are names of
- * more than 256 KiB, and what would give the index more than 4 bytes for each byte of the archive (one long name for
- * many members). `amrelay_index_message` tells how many lines.
- */
-#define AMRELAY_INDEX_OMITTED 3
-
-/**
- * State of an index with a format to be detected: the stream is in no format that is known, and there is no line.
- */
-#define AMRELAY_INDEX_NO_ARCHIVE 2
-
-/**
  * Format of an indexed stream: tar. As GNU tar does, headers are looked for even behind bytes that are none.
  */
-#define AMRELAY_INDEX_FORMAT_TAR 0
+#define AMRELAY_FORMAT_TAR 0
 
 /**
  * Format of an indexed stream: to be detected. The stream is taken for tar if its first 512 bytes are a tar header
- * with a fitting checksum, or all zeros (an archive without members).
+ * with a fitting checksum, or all zeros (an archive without members). If it is in no format that is known, all that comes
+ * is skippable, no line is given, and the code is `AMRELAY_E_NO_ARCHIVE`.
  */
-#define AMRELAY_INDEX_FORMAT_DETECT 1
+#define AMRELAY_FORMAT_DETECT 1
 
 /**
  * Flag of a tee: compute the CRC-32C (Castagnoli) of the stream.
@@ -324,6 +308,8 @@
 
 /**
  * The index of one tar stream: what `LC_ALL=C tar -tf - | sed -e 's/^\.//'` prints for it.
+ *
+ * It belongs to no thread: it may go from one to another, but only one may use it at a time.
  */
 typedef struct amrelay_index amrelay_index;
 
@@ -371,6 +357,9 @@ typedef struct amrelay_stream amrelay_stream;
  *
  * The output gets exactly the bytes of the input; what goes wrong with the index ends the index, never the data. A
  * slow reader of the index holds the data up only when 1 MiB waits for it.
+ *
+ * It belongs to no thread. Any may cancel it or ask for the descriptor of its end, at any time, also while another one
+ * waits for it, and in its own functions; only one at a time may do anything else with it.
  */
 typedef struct amrelay_tee amrelay_tee;
 
@@ -413,7 +402,7 @@ typedef struct amrelay_link_options {
     int fd;
     /**
      * Called once with -errno when the connection has failed, after the `on_end` of its streams; with -ETIMEDOUT when
-     * a closing link was given up, see `close_timeout_ms`. NULL: nobody is told.
+     * that of a closing link takes nothing more, see `close_timeout_ms`. NULL: nobody is told.
      */
     void (*on_error)(void *arg, int code);
     /**
@@ -554,11 +543,11 @@ typedef struct amrelay_sink_options {
      */
     uint32_t flags;
     /**
-     * More queued bytes than this ask for a pause; 0 stands for 256 KiB.
+     * More queued bytes than this ask for a pause; 0: 256 KiB.
      */
     size_t high_water;
     /**
-     * When no more bytes than this are queued the pause is over; 0 stands for 64 KiB, or for `high_water` if less.
+     * When no more bytes than this are queued the pause is over; 0: 64 KiB, or `high_water` if that is less.
      */
     size_t low_water;
     /**
@@ -578,6 +567,20 @@ typedef struct amrelay_sink_options {
      */
     void *arg;
 } amrelay_sink_options;
+
+/**
+ * What an index needs to know.
+ */
+typedef struct amrelay_index_options {
+    /**
+     * `sizeof(amrelay_index_options)`.
+     */
+    size_t size;
+    /**
+     * One of `AMRELAY_FORMAT_`.
+     */
+    uint32_t format;
+} amrelay_index_options;
 
 /**
  * Takes the next piece of the index, valid during the call only. Lines end with a newline; a piece need not.
@@ -602,9 +605,9 @@ typedef struct amrelay_index_result {
      */
     uint64_t offset;
     /**
-     * `AMRELAY_INDEX_COMPLETE`, `AMRELAY_INDEX_DAMAGED`, `AMRELAY_INDEX_NO_ARCHIVE` or `AMRELAY_INDEX_OMITTED`.
+     * 0: nothing was wrong with the archive; `AMRELAY_E_DAMAGED`, `AMRELAY_E_OMITTED`, or `AMRELAY_E_NO_ARCHIVE`.
      */
-    int32_t state;
+    int32_t code;
     /**
      * 1 if the archive's end mark was seen; 0 if the stream ended before it.
      */
@@ -680,11 +683,7 @@ typedef struct amrelay_tee_result {
      */
     size_t size;
     /**
-     * Bytes that the output took: the first of the stream.
-     */
-    uint64_t bytes;
-    /**
-     * Bytes of the stream that the tee has read: as many as `bytes`, or more if the output failed.
+     * Bytes of the stream that the tee has read: as many as `stats.bytes`, or more if the output failed.
      */
     uint64_t read_bytes;
     /**
@@ -720,11 +719,8 @@ typedef struct amrelay_tee_result {
      */
     int32_t index_end_mark;
     /**
-     * One of `AMRELAY_METHOD_`: how the bytes were moved.
-     */
-    uint32_t method;
-    /**
-     * The bytes again, and where the time went. Its size field is set by the library.
+     * How many bytes the output took, which are the first of the stream, how they were moved, and where the time went.
+     * Its size field is set by the library.
      */
     struct amrelay_stats stats;
 } amrelay_tee_result;
@@ -797,9 +793,9 @@ int amrelay_set_log(amrelay_log_fn fn,
  *
  * NULL: `out` NULL is refused.
  *
- * Returns: 0; `AMRELAY_E_NULL`; -EMFILE, -ENFILE and -ENOMEM from the system; `AMRELAY_E_PANIC`.
+ * Returns: 0; `AMRELAY_E_NULL`; -EMFILE, -ENFILE and -ENOMEM from the system.
  *
- * Threads: any thread; the loop, its links and its sinks belong to it from then on.
+ * Threads: any; the loop, its links and its sinks belong to it from then on.
  */
 int amrelay_loop_new(struct amrelay_loop **out);
 
@@ -813,9 +809,7 @@ int amrelay_loop_new(struct amrelay_loop **out);
  *
  * NULL: does nothing.
  *
- * Returns: nothing; from another thread it does nothing (see `amrelay_error`).
- *
- * Threads: the loop's thread, in callbacks too.
+ * Returns: nothing.
  */
 void amrelay_loop_free(struct amrelay_loop *loop);
 
@@ -828,11 +822,8 @@ void amrelay_loop_free(struct amrelay_loop *loop);
  *
  * NULL: `loop` and `out` NULL are refused; `fn` NULL makes an event without a callback; `arg` may be NULL.
  *
- * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_ARGUMENT` if `kind` is not one of `AMRELAY_EVENT_`, a descriptor or a
- * number of milliseconds is negative, or a descriptor is more than `INT_MAX`; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`,
- * `AMRELAY_E_POISONED`.
- *
- * Threads: the loop's thread, in callbacks too.
+ * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_ARGUMENT` if `kind` is not one of `AMRELAY_EVENT_`, a descriptor or a number
+ * of milliseconds is negative, or a descriptor is more than `INT_MAX`.
  */
 int amrelay_event_create(struct amrelay_loop *loop,
                          uint32_t kind,
@@ -852,9 +843,7 @@ int amrelay_event_create(struct amrelay_loop *loop,
  * NULL: `loop` NULL is refused.
  *
  * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_STATE` if the loop has no such event; -EBADF if the event's descriptor is
- * not open; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
- *
- * Threads: the loop's thread, in callbacks too.
+ * not open.
  */
 int amrelay_event_activate(struct amrelay_loop *loop,
                            amrelay_event event);
@@ -866,10 +855,7 @@ int amrelay_event_activate(struct amrelay_loop *loop,
  *
  * NULL: `loop` NULL is refused.
  *
- * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_STATE` if the loop has no such event; `AMRELAY_E_THREAD`,
- * `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
- *
- * Threads: the loop's thread, in callbacks too, the event's own included.
+ * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_STATE` if the loop has no such event.
  */
 int amrelay_event_release(struct amrelay_loop *loop,
                           amrelay_event event);
@@ -882,10 +868,7 @@ int amrelay_event_release(struct amrelay_loop *loop,
  *
  * NULL: `loop` NULL is refused.
  *
- * Returns: how many events fired, 0 if none; `AMRELAY_E_NULL`; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`,
- * `AMRELAY_E_POISONED`.
- *
- * Threads: the loop's thread, in callbacks too.
+ * Returns: how many events fired, 0 if none; `AMRELAY_E_NULL`.
  */
 int amrelay_event_wakeup(struct amrelay_loop *loop,
                          int64_t id);
@@ -894,14 +877,13 @@ int amrelay_event_wakeup(struct amrelay_loop *loop,
  * Turns the loop until an event has fired (an `AMRELAY_EVENT_WAIT` event: until it is released). It also returns when
  * the event is released, and when nothing is left that keeps `amrelay_loop_turns` going.
  *
+ * Events whose callback is running do not fire in it.
+ *
  * Ownership: nothing changes hands.
  *
  * NULL: `loop` NULL is refused.
  *
- * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_STATE` if the loop has no such event; -errno as `amrelay_loop_turns`;
- * `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
- *
- * Threads: the loop's thread, in callbacks too: events whose callback is running do not fire in it.
+ * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_STATE` if the loop has no such event; -errno as `amrelay_loop_turns`.
  */
 int amrelay_event_wait(struct amrelay_loop *loop,
                        amrelay_event event);
@@ -909,12 +891,14 @@ int amrelay_event_wait(struct amrelay_loop *loop,
 /**
  * Turns the loop as long as there is something to wait for. That is:
  *
+ * Events whose callback is running do not fire in it.
+ *
  * * an active event of any kind but `AMRELAY_EVENT_WAIT`, be its descriptor closed meanwhile;
- * * a stream that has neither ended nor been freed, unless it is paused;
+ * * a stream that has neither ended nor been freed;
  * * a link that has frames to write, and a closed link until `on_closed`;
  * * a sink that has bytes to write or a function to call.
  *
- * An open link with nothing to write, a paused stream and an empty sink do not keep it going, nor does a tee.
+ * An open link with nothing to write and an empty sink do not keep it going, nor does a tee.
  *
  * With `nonblock` other than 0: makes one turn at most, and does not wait for anything.
  *
@@ -922,10 +906,7 @@ int amrelay_event_wait(struct amrelay_loop *loop,
  *
  * NULL: `loop` NULL is refused.
  *
- * Returns: 0; `AMRELAY_E_NULL`; -errno if the system refuses to wait: no event is lost, and the next call waits anew;
- * `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
- *
- * Threads: the loop's thread, in callbacks too: events whose callback is running do not fire in it.
+ * Returns: 0; `AMRELAY_E_NULL`; -errno if the system refuses to wait: no event is lost, and the next call waits anew.
  */
 int amrelay_loop_turns(struct amrelay_loop *loop,
                        int nonblock);
@@ -937,23 +918,19 @@ int amrelay_loop_turns(struct amrelay_loop *loop,
  *
  * NULL: `loop` NULL is refused.
  *
- * Returns: 0; `AMRELAY_E_NULL`; -errno as `amrelay_loop_turns`; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`,
- * `AMRELAY_E_POISONED`.
- *
- * Threads: the loop's thread, in callbacks too.
+ * Returns: 0; `AMRELAY_E_NULL`; -errno as `amrelay_loop_turns`.
  */
 int amrelay_loop_run(struct amrelay_loop *loop);
 
 /**
- * Lets every `amrelay_loop_run` on the stack return at the end of its turn. Does nothing if there is none.
+ * Lets every `amrelay_loop_run` on the stack return at the end of its turn. Meant for callbacks; does nothing if there is
+ * none.
  *
  * Ownership: nothing changes hands.
  *
  * NULL: `loop` NULL is refused.
  *
- * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
- *
- * Threads: the loop's thread, meant for callbacks.
+ * Returns: 0; `AMRELAY_E_NULL`.
  */
 int amrelay_loop_quit(struct amrelay_loop *loop);
 
@@ -970,9 +947,7 @@ int amrelay_loop_quit(struct amrelay_loop *loop);
  *
  * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if the kind is not one of `AMRELAY_LINK_`, `fd`
  * is negative or not for writing, or a function is given that the kind has no use for; `AMRELAY_E_LIMIT` if
- * `frame_size` is too large; -EBADF if `fd` is not open; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
- *
- * Threads: the loop's thread, in callbacks too.
+ * `frame_size` is too large; -EBADF if `fd` is not open.
  */
 int amrelay_link_new(struct amrelay_loop *loop,
                      const struct amrelay_link_options *options,
@@ -987,15 +962,12 @@ int amrelay_link_new(struct amrelay_loop *loop,
  *
  * NULL: `link` NULL is refused, `buf` NULL only if `len` is not 0.
  *
- * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_ARGUMENT` if `len` exceeds `PTRDIFF_MAX`; `AMRELAY_E_LIMIT` if `len` is
- * more than 4 MiB (a receiver would refuse it), or the queue is full: more than 1 MiB would wait behind its first
- * frame, where each counts 72 bytes more than its payload; `AMRELAY_E_STATE` on a raw link, and while a stream of the
- * link has that handle, whose bytes would be mixed; -errno if the connection has failed; -ENOMEM if there is no memory
- * for the frame (it is not queued, the link stays as it is); `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`,
- * `AMRELAY_E_POISONED`. A full queue means a peer that does not read: this frame is not queued, the link stays as it
- * is, and the caller may close or free it.
- *
- * Threads: the loop's thread, in callbacks too.
+ * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_ARGUMENT` if `len` exceeds `PTRDIFF_MAX`; `AMRELAY_E_LIMIT` if `len` is more
+ * than 4 MiB (a receiver would refuse it), or the queue is full: more than 1 MiB would wait behind its first frame,
+ * where each counts 72 bytes more than its payload; `AMRELAY_E_STATE` on a raw link, and while a stream of the link has
+ * that handle, whose bytes would be mixed; -errno if the connection has failed; -ENOMEM if there is no memory for the
+ * frame (it is not queued, the link stays as it is). A full queue means a peer that does not read: this frame is not
+ * queued, the link stays as it is, and the caller may close or free it.
  */
 int amrelay_link_send(struct amrelay_link *link,
                       uint32_t handle,
@@ -1015,10 +987,7 @@ int amrelay_link_send(struct amrelay_link *link,
  *
  * NULL: `link` NULL is refused.
  *
- * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_THREAD`, `AMRELAY_E_POISONED`; `AMRELAY_E_PANIC`, after which the link is
- * gone.
- *
- * Threads: the loop's thread, in callbacks too, the link's own included.
+ * Returns: 0; `AMRELAY_E_NULL`. After `AMRELAY_E_PANIC` the link is gone, too.
  */
 int amrelay_link_close(struct amrelay_link *link);
 
@@ -1030,9 +999,7 @@ int amrelay_link_close(struct amrelay_link *link);
  *
  * NULL: does nothing.
  *
- * Returns: nothing; from another thread it does nothing (see `amrelay_error`).
- *
- * Threads: the loop's thread, in callbacks too, the link's own included.
+ * Returns: nothing.
  */
 void amrelay_link_free(struct amrelay_link *link);
 
@@ -1047,42 +1014,11 @@ void amrelay_link_free(struct amrelay_link *link);
  *
  * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if `fd` is negative, is not for reading or is
  * the other end of the link's pipe, or a flag is unknown; -EBADF if `fd` is not open; `AMRELAY_E_STATE` if a raw link
- * has its stream already, or another stream of the link has the handle; -errno if the connection has failed;
- * `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
- *
- * Threads: the loop's thread, in callbacks too.
+ * has its stream already, or another stream of the link has the handle; -errno if the connection has failed.
  */
 int amrelay_stream_start(struct amrelay_link *link,
                          const struct amrelay_stream_options *options,
                          struct amrelay_stream **out);
-
-/**
- * Reads nothing more into a stream before `amrelay_stream_resume`: its writer is held back by its full pipe. A frame
- * that was begun is completed. Nothing happens to a stream that has ended.
- *
- * Ownership: nothing changes hands.
- *
- * NULL: `stream` NULL is refused.
- *
- * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
- *
- * Threads: the loop's thread, in callbacks too, the stream's own included.
- */
-int amrelay_stream_pause(struct amrelay_stream *stream);
-
-/**
- * Goes on after `amrelay_stream_pause`. Nothing happens to a stream that was not paused, or has ended.
- *
- * Ownership: nothing changes hands.
- *
- * NULL: `stream` NULL is refused.
- *
- * Returns: 0; `AMRELAY_E_NULL`; -EBADF if the descriptor is not open any more: the stream stays paused;
- * `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
- *
- * Threads: the loop's thread, in callbacks too, the stream's own included.
- */
-int amrelay_stream_resume(struct amrelay_stream *stream);
 
 /**
  * Tells how much of a stream the connection has taken in whole frames, and what the stream waited for. May be asked
@@ -1092,25 +1028,20 @@ int amrelay_stream_resume(struct amrelay_stream *stream);
  *
  * NULL: `stream` and `stats` NULL are refused.
  *
- * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE` if `stats->size` is not known; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`,
- * `AMRELAY_E_POISONED`.
- *
- * Threads: the loop's thread, in callbacks too.
+ * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE` if `stats->size` is not known.
  */
 int amrelay_stream_stats(const struct amrelay_stream *stream,
                          struct amrelay_stats *stats);
 
 /**
- * Frees a stream, and stops it if it has not ended: a frame that was begun is completed, nothing more is read, and its
- * functions are not called any more. The receiver is not told of the end.
+ * Frees a stream, and ends it at once if it has not ended: nothing more is read, and its functions are not called any
+ * more; but a frame that was begun is completed. The receiver is not told of the end.
  *
  * Ownership: `stream` is gone; its descriptor stays the caller's.
  *
  * NULL: does nothing.
  *
- * Returns: nothing; from another thread it does nothing (see `amrelay_error`).
- *
- * Threads: the loop's thread, in callbacks too, the stream's own included.
+ * Returns: nothing.
  */
 void amrelay_stream_free(struct amrelay_stream *stream);
 
@@ -1124,10 +1055,7 @@ void amrelay_stream_free(struct amrelay_stream *stream);
  * NULL: `loop`, `options` and `out` NULL are refused.
  *
  * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if `fd` is negative or not for writing, a flag
- * unknown, or `low_water` above `high_water`; -EBADF if `fd` is not open; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`,
- * `AMRELAY_E_POISONED`.
- *
- * Threads: the loop's thread, in callbacks too.
+ * unknown, or `low_water` above `high_water`; -EBADF if `fd` is not open.
  */
 int amrelay_sink_new(struct amrelay_loop *loop,
                      const struct amrelay_sink_options *options,
@@ -1143,10 +1071,7 @@ int amrelay_sink_new(struct amrelay_loop *loop,
  * Returns: 0; 1 if more than `high_water` is queued: push nothing more before `on_resume`; `AMRELAY_E_NULL`;
  * `AMRELAY_E_ARGUMENT` if `len` exceeds `PTRDIFF_MAX`; `AMRELAY_E_LIMIT` if more than `high_water` and 4 MiB together
  * would be queued (nothing is then); `AMRELAY_E_STATE` after `amrelay_sink_finish`; -errno if writing has failed, now
- * or before (-EPIPE: the reader has gone; -ENOMEM: no memory for the rest; `on_end` follows from the loop);
- * `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
- *
- * Threads: the loop's thread, in callbacks too.
+ * or before (-EPIPE: the reader has gone; -ENOMEM: no memory for the rest; `on_end` follows from the loop).
  */
 int amrelay_sink_push(struct amrelay_sink *sink,
                       const void *buf,
@@ -1160,10 +1085,7 @@ int amrelay_sink_push(struct amrelay_sink *sink,
  *
  * NULL: `sink` NULL is refused.
  *
- * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_STATE` if called before; -errno if writing has failed; `AMRELAY_E_THREAD`,
- * `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
- *
- * Threads: the loop's thread, in callbacks too.
+ * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_STATE` if called before; -errno if writing has failed.
  */
 int amrelay_sink_finish(struct amrelay_sink *sink);
 
@@ -1174,13 +1096,9 @@ int amrelay_sink_finish(struct amrelay_sink *sink);
  *
  * NULL: `sink` and `stats` NULL are refused.
  *
- * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE` if `stats->size` is not known; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`,
- * `AMRELAY_E_POISONED`.
- *
- * Threads: the loop's thread, in callbacks too.
+ * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE` if `stats->size` is not known.
  */
-int amrelay_sink_stats(const struct amrelay_sink *sink,
-                       struct amrelay_stats *stats);
+int amrelay_sink_stats(const struct amrelay_sink *sink, struct amrelay_stats *stats);
 
 /**
  * Frees a sink, and ends it at once if it has not ended: what is queued is lost, its functions are not called any
@@ -1190,57 +1108,37 @@ int amrelay_sink_stats(const struct amrelay_sink *sink,
  *
  * NULL: does nothing.
  *
- * Returns: nothing; from another thread it does nothing (see `amrelay_error`).
- *
- * Threads: the loop's thread, in callbacks too, the sink's own included.
+ * Returns: nothing.
  */
 void amrelay_sink_free(struct amrelay_sink *sink);
 
 /**
- * Makes an index that is at the beginning of a tar stream. It needs less than 2 MiB whatever the stream holds.
+ * Makes an index that is at the beginning of a stream. It needs less than 2 MiB whatever the stream holds.
  *
- * Ownership: `*out` is the caller's, to be freed with `amrelay_index_free`; after a failure it is unchanged.
+ * Ownership: `*out` is the caller's, to be freed with `amrelay_index_free`; after a failure it is unchanged. `options`
+ * is copied.
  *
- * NULL: `out` NULL is refused.
+ * NULL: `options` and `out` NULL are refused.
  *
- * Returns: 0; `AMRELAY_E_NULL` for `out` NULL.
- *
- * Threads: any thread; the index may go from thread to thread, but only one may use it at a time.
+ * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if the format is not one of `AMRELAY_FORMAT_`.
  */
-int amrelay_index_new(struct amrelay_index **out);
-
-/**
- * Makes an index like `amrelay_index_new`, of a stream whose format is named or to be detected.
- *
- * If it is to be detected and is not known, all that comes is skippable, no line is given, and the state is
- * `AMRELAY_INDEX_NO_ARCHIVE`.
- *
- * Ownership: `*out` is the caller's, to be freed with `amrelay_index_free`; after a failure it is unchanged.
- *
- * NULL: `out` NULL is refused.
- *
- * Returns: 0; `AMRELAY_E_NULL` for `out` NULL; `AMRELAY_E_ARGUMENT` if `format` is neither
- * `AMRELAY_INDEX_FORMAT_TAR` nor `AMRELAY_INDEX_FORMAT_DETECT`.
- *
- * Threads: as for `amrelay_index_new`.
- */
-int amrelay_index_new_format(uint32_t format,
-                             struct amrelay_index **out);
+int amrelay_index_new(const struct amrelay_index_options *options,
+                      struct amrelay_index **out);
 
 /**
  * Reads the next `len` bytes of the stream and gives the lines they complete to `fn`, before it returns.
  *
  * However the stream is split, the lines are the same. A damaged archive is no failure: `amrelay_index_finish` tells.
  *
+ * `fn` may free the index; other calls for this index from `fn` fail.
+ *
  * Ownership: `buf` stays the caller's and is not used after the call. `arg` is handed to `fn` unchanged.
  *
  * NULL: `index` and `fn` NULL are refused, `buf` NULL only if `len` is not 0; `arg` may be NULL.
  *
  * Returns: 0; `AMRELAY_E_NULL` for a pointer that must not be NULL; `AMRELAY_E_ARGUMENT` if `len` exceeds
- * `PTRDIFF_MAX`; `AMRELAY_E_STATE` after `amrelay_index_finish`, and for a call from `fn` or from a second thread
- * while a call is under way; `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
- *
- * Threads: one thread at a time. `fn` may free the index; other calls for this index from `fn` fail.
+ * `PTRDIFF_MAX`; `AMRELAY_E_STATE` after `amrelay_index_finish`, and for a call from `fn` or from a second thread while
+ * a call is under way.
  */
 int amrelay_index_push(struct amrelay_index *index,
                        const void *buf,
@@ -1256,9 +1154,7 @@ int amrelay_index_push(struct amrelay_index *index,
  *
  * NULL: `index` NULL gives 0.
  *
- * Returns: the number of bytes; 0 for NULL, after a panic, and while a call for this index is under way.
- *
- * Threads: one thread at a time.
+ * Returns: the number of bytes; 0 for NULL, after a defect, and while a call for this index is under way.
  */
 uint64_t amrelay_index_skippable(const struct amrelay_index *index);
 
@@ -1270,9 +1166,7 @@ uint64_t amrelay_index_skippable(const struct amrelay_index *index);
  * NULL: `index` NULL is refused.
  *
  * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_ARGUMENT` if `n` is more than `amrelay_index_skippable` tells;
- * `AMRELAY_E_STATE` as for `amrelay_index_push`; `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
- *
- * Threads: one thread at a time.
+ * `AMRELAY_E_STATE` as for `amrelay_index_push`.
  */
 int amrelay_index_skip(struct amrelay_index *index,
                        uint64_t n);
@@ -1284,11 +1178,8 @@ int amrelay_index_skip(struct amrelay_index *index,
  *
  * NULL: `index` and `result` NULL are refused.
  *
- * Returns: 0, for a damaged archive or none too: see `result->state`; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE` if
- * `result->size` is not known; `AMRELAY_E_STATE` for a call from the line function; `AMRELAY_E_PANIC`,
- * `AMRELAY_E_POISONED`.
- *
- * Threads: one thread at a time.
+ * Returns: 0, for a damaged archive or none too: see `result->code`; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE` if
+ * `result->size` is not known; `AMRELAY_E_STATE` for a call from the line function.
  */
 int amrelay_index_finish(struct amrelay_index *index,
                          struct amrelay_index_result *result);
@@ -1300,22 +1191,18 @@ int amrelay_index_finish(struct amrelay_index *index,
  *
  * NULL: `index` NULL gives "".
  *
- * Returns: one line without its end; "" before `amrelay_index_finish`, if the index is complete, and after a panic.
- *
- * Threads: one thread at a time.
+ * Returns: one line without its end; "" before `amrelay_index_finish`, if the index is complete, and after a defect.
  */
 const char *amrelay_index_message(const struct amrelay_index *index);
 
 /**
- * Frees an index.
+ * Frees an index. Its line function may do it, too.
  *
  * Ownership: `index` and its message are gone.
  *
  * NULL: does nothing.
  *
  * Returns: nothing.
- *
- * Threads: the thread that uses it; the line function may do it.
  */
 void amrelay_index_free(struct amrelay_index *index);
 
@@ -1330,12 +1217,12 @@ void amrelay_index_free(struct amrelay_index *index);
  * NULL: `options` and `out` NULL are refused, `write` NULL only if `output_fd` is -1, `index_command` NULL only for
  * `AMRELAY_INDEX_COMMAND`.
  *
- * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if options contradict each other, as `amrelay_error`
- * says: a flag or the index is unknown; a descriptor that is needed is negative, or 0 for the index; there are two
- * outputs; there is an `index_fd` or a command, but not that index; a descriptor that the tee is to take is missing or
- * named twice; two ends are the same pipe or file, so that the tee would read what it writes, or index and data would
- * be mixed; -EBADF if a descriptor is not open, or not for its use; -EAGAIN if there can be no further thread; -EMFILE,
- * -ENFILE if there can be no further descriptor; `AMRELAY_E_PANIC`.
+ * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if options contradict each other, as
+ * `amrelay_error` says: a flag or the index is unknown; a descriptor that is needed is negative, or 0 for the index;
+ * there are two outputs; there is an `index_fd` or a command, but not that index; a descriptor that the tee is to take
+ * is missing or named twice; two ends are the same pipe or file, so that the tee would read what it writes, or index
+ * and data would be mixed; -EBADF if a descriptor is not open, or not for its use; -EAGAIN if there can be no further
+ * thread; -EMFILE, -ENFILE if there can be no further descriptor.
  *
  * Threads: any thread. Do not change the environment at the same time; with an index command, not before
  * `index_started` either. The tee's thread takes no signals but those that its own faults would raise, and has a stack of
@@ -1353,10 +1240,9 @@ int amrelay_tee_start(const struct amrelay_tee_options *options,
  *
  * Returns: 0 if all data went from the input to the output, whatever became of the index; -errno: what ended the data
  * (`result` is written, and tells which side it was); `AMRELAY_E_NULL`; `AMRELAY_E_SIZE` if `result->size` is not
- * known; `AMRELAY_E_STATE` in the tee's own thread, and while another thread waits; `AMRELAY_E_PANIC`,
- * `AMRELAY_E_POISONED`.
+ * known; `AMRELAY_E_STATE` in the tee's own thread, and while another thread waits.
  *
- * Threads: any thread but the tee's own, one at a time.
+ * Threads: any but the tee's own.
  */
 int amrelay_tee_wait(struct amrelay_tee *tee,
                      struct amrelay_tee_result *result);
@@ -1373,9 +1259,7 @@ int amrelay_tee_wait(struct amrelay_tee *tee,
  *
  * NULL: `tee` NULL is refused.
  *
- * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
- *
- * Threads: any thread, any time, also while another one waits for the tee, and in the tee's own functions.
+ * Returns: 0; `AMRELAY_E_NULL`.
  */
 int amrelay_tee_cancel(struct amrelay_tee *tee);
 
@@ -1388,9 +1272,7 @@ int amrelay_tee_cancel(struct amrelay_tee *tee);
  *
  * NULL: `tee` NULL is refused.
  *
- * Returns: the descriptor, the same each time; `AMRELAY_E_NULL`; `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
- *
- * Threads: any thread, any time.
+ * Returns: the descriptor, the same each time; `AMRELAY_E_NULL`.
  */
 int amrelay_tee_ended_fd(const struct amrelay_tee *tee);
 
@@ -1401,9 +1283,7 @@ int amrelay_tee_ended_fd(const struct amrelay_tee *tee);
  *
  * NULL: `tee` NULL gives "".
  *
- * Returns: one line without its end; "" before `amrelay_tee_wait`, if nothing was wrong, and after a panic.
- *
- * Threads: any thread, one at a time.
+ * Returns: one line without its end; "" before `amrelay_tee_wait`, if nothing was wrong, and after a defect.
  */
 const char *amrelay_tee_index_message(const struct amrelay_tee *tee);
 
@@ -1416,8 +1296,6 @@ const char *amrelay_tee_index_message(const struct amrelay_tee *tee);
  * NULL: does nothing.
  *
  * Returns: nothing.
- *
- * Threads: any thread, one at a time.
  */
 void amrelay_tee_free(struct amrelay_tee *tee);
 

@@ -47,7 +47,7 @@ install: $(native) ## install library, header, pkg-config file and licences (DES
 
 examples: library ## build the programs of examples/ into build/examples/
 	mkdir -p build/examples
-	for name in amrelay-index amrelay-tee; do \
+	for name in amrelay-index amrelay-relay amrelay-tee; do \
 		$(CC) $(c_flags) -Iinclude examples/$$name.c -o build/examples/$$name \
 			"$(release)/libamrelay.a" $(native_libs) $(LDFLAGS) || exit; \
 	done

@@ -26,9 +26,10 @@
 //!
 //! | room | holds | stands on |
 //! |---|---|---|
-//! | [`tee`] | passing a stream on while CRC and index are made of it | `index`, `sys` |
-//! | [`index`] | the tar reader, and commands that make an index | `sys`, for commands |
-//! | [`relay`] | links, streams, sinks; frames and fair scheduling | `event`, `sys` |
+//! | [`tee`] | passing a stream on while it is inspected | `inspect`, `stats`, `sys` |
+//! | [`inspect`] | looking at the bytes of a stream: CRC and index | `index`, `sys` |
+//! | [`index`] | the tar reader | |
+//! | [`relay`] | links, streams, sinks; frames and fair scheduling | `event`, `stats`, `sys` |
 //! | [`event`] | the event loop: descriptors, timers, wait events | `sys` |
 //! | [`stats`] | what a stage of the way waited for | |
 //! | [`sys`] | every system call | the system |
@@ -50,16 +51,38 @@
 //! - **sink**: a descriptor that bytes from the network are written to, and the queue before it.
 //! - **high-water mark**, **low-water mark**: when more bytes than the one are queued in a sink, the connection is to
 //!   pause; when no more than the other are left, it may go on.
-//! - **tee**: what passes a stream on unchanged and looks at a copy of it.
+//! - **tee**: what passes a stream on unchanged and has a copy of it inspected.
+//! - **inspector**: what is shown the bytes of a stream to make CRC and index of them.
 //! - **index**: the list of the names in a backup, one quoted line each, that the server keeps for browsing.
 //! - **entry**: one line of the index.
+//! - **indexer**: what makes the index: the tar reader of this library, or a command.
 //! - **turn**: one round of the event loop: descriptors, deferred events, timers.
+//! - **method**: how bytes are moved: copied, or spliced.
 //! - **lent**, **taken**: a descriptor that stays the host's, and one the library closes.
 //! - **host**: the program that uses the library.
+//!
+//! How things come to an end, one word for each way:
+//!
+//! - **end**: nothing is moved any more, whatever the reason. Each stream, sink, link, tee and index ends once, and its host
+//!   is told once how.
+//! - **fail**: to end with an error of the system's.
+//! - **finish**: to say that nothing more will come. What is queued is still delivered, then comes the end. A sink, an index,
+//!   an inspector.
+//! - **close**: to finish a link: its streams end, and what is queued is still written. A descriptor is closed by close(2).
+//! - **cancel**: to have a tee end soon, from any thread; its host is told, with `ECANCELED`. Streams that end because the
+//!   host has closed their link are told the same.
+//! - **abandon**: to end something at once and drop what is queued, without calling the host. What a handle leads to is
+//!   abandoned with it, unless it has ended: in Rust when the handle is dropped, in C when it is freed.
+//! - **detach**: to take a stream off its connection. A frame of it that was begun is completed.
+//! - **release**: to remove an event from its loop.
+//! - **quit**: to let the running of a loop return. Nothing ends.
+//! - **give up**: to abandon a loop with all that is on it.
+//! - **gone**: what a peer or the reader of a pipe is that has closed its side.
 
 pub mod event;
 pub mod ffi;
 pub mod index;
+pub mod inspect;
 pub mod relay;
 pub mod stats;
 pub mod sys;

@@ -1,4 +1,4 @@
-//! What a stage of the data path did with its time.
+//! What a stage of the data path did with its bytes and its time.
 #![forbid(unsafe_code)]
 
 use std::time::{Duration, Instant};
@@ -14,6 +14,17 @@ pub enum Wait {
     Index,
 }
 
+/// How a stage moves its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Method {
+    /// Through a buffer in user space, as on any POSIX system.
+    #[default]
+    Copy,
+    /// By splice(2), and tee(2) where they go two ways: they do not pass through user space, except in pieces too small
+    /// for that to pay.
+    Splice,
+}
+
 /// How much passed through a stage, and how long each side kept it waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stats {
@@ -27,6 +38,8 @@ pub struct Stats {
     pub output: Duration,
     /// Time spent waiting for the reader of the index.
     pub index: Duration,
+    /// How the bytes were moved so far.
+    pub method: Method,
 }
 
 /// Adds up a stage's waiting times. Waits do not overlap: beginning one ends the one before.
@@ -39,6 +52,7 @@ pub struct Meter {
     writer: Duration,
     output: Duration,
     index: Duration,
+    method: Method,
 }
 
 impl Default for Meter {
@@ -59,12 +73,18 @@ impl Meter {
             writer: Duration::ZERO,
             output: Duration::ZERO,
             index: Duration::ZERO,
+            method: Method::default(),
         }
     }
 
     /// Counts `bytes` that left the stage.
     pub fn passed(&mut self, bytes: u64) {
         self.bytes += bytes;
+    }
+
+    /// Notes how the stage moves its bytes.
+    pub fn moved_by(&mut self, method: Method) {
+        self.method = method;
     }
 
     /// The stage begins to wait for `wait`; a wait for the same thing that is under way goes on.
@@ -106,6 +126,7 @@ impl Meter {
             writer: self.writer + waited(Wait::Writer),
             output: self.output + waited(Wait::Output),
             index: self.index + waited(Wait::Index),
+            method: self.method,
         }
     }
 

@@ -310,6 +310,30 @@ fn tee_does_not_start_without_a_standard_descriptor() {
 }
 
 #[test]
+fn tee_gives_up_when_its_time_is_over() {
+    let mut child = program(tee_program())
+        .args(["-t", "1"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program runs");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    stdin.write_all(b"some bytes").expect("a pipe takes them");
+    let output = child.wait_with_output().expect("the program ends");
+    let told = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(
+        (output.status.code(), &*output.stdout),
+        (Some(1), &b"some bytes"[..])
+    );
+    assert!(
+        told.starts_with("amrelay-tee: amrelay_tee_wait: output: "),
+        "{told}"
+    );
+    drop(stdin);
+}
+
+#[test]
 fn tee_tells_a_damaged_index_from_lost_data() {
     let tee = tee_program();
     let index = archive().folder.path().join("damaged");
@@ -341,6 +365,7 @@ fn tee_tells_a_damaged_index_from_lost_data() {
         &["-d", "-1"],
         &["-d", "1"],
         &["-d", "3x"],
+        &["-t", "0"],
         &["file"],
     ] {
         let output = with_pipe(program(tee).args(wrong), b"");

@@ -225,7 +225,7 @@ fn codes_of(callbacks: Callbacks) -> (Vec<i32>, Vec<i32>) {
     let (writing, _peer) = connection(Wire::SocketPair);
     let (errors, codes) = (Codes::default(), Codes::default());
     let mut options = link_options(writing, LinkKind::Callback(callbacks));
-    options.on_error = Some(errors.callback());
+    options.on_error = Some(errors.on_error());
     let link = Link::new(&event_loop, options).unwrap();
     let _stream = start(&link, filled_pipe(65536, b"data"), 1, false, &codes);
     event_loop.turns(false).unwrap();

@@ -36,7 +36,7 @@ impl Told {
     fn link(&self, event_loop: &EventLoop, fd: OwnedFd, kind: LinkKind) -> Link {
         let options = LinkOptions {
             close_timeout: Some(TIMEOUT),
-            on_error: Some(self.errors.callback()),
+            on_error: Some(self.errors.on_error()),
             on_closed: Some(self.closed.callback()),
             ..link_options(fd, kind)
         };

@@ -5,7 +5,6 @@ mod relay_support;
 use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 use std::rc::Rc;
@@ -110,7 +109,7 @@ fn a_reader_that_goes_ends_every_stream_once_and_their_writers_too() {
             let raw = matches!(kind, LinkKind::Raw);
             let (errors, closed) = (Codes::default(), Count::default());
             let mut options = link_options(writing, kind);
-            options.on_error = Some(errors.callback());
+            options.on_error = Some(errors.on_error());
             options.on_closed = Some(closed.callback());
             let link = Link::new(&event_loop, options).unwrap();
             let all: Vec<(Stream, Codes, _)> = (0..if raw { 1 } else { 4 })
@@ -181,7 +180,7 @@ fn stop_in_mid_frame(wire: Wire, close_link: bool) -> Vec<Frame> {
     let (writing, reading) = connection(wire);
     let mut options = link_options(writing, LinkKind::Framed);
     let (errors, closed, codes) = (Codes::default(), Count::default(), Codes::default());
-    options.on_error = Some(errors.callback());
+    options.on_error = Some(errors.on_error());
     options.on_closed = Some(closed.callback());
     let link = Link::new(&event_loop, options).unwrap();
     let stream = start(
@@ -239,16 +238,9 @@ fn a_closed_link_writes_on_after_the_host_has_closed_its_descriptor() {
     let closed = Count::default();
     let bytes = data(1, 3_000_000);
     {
-        // SAFETY: the descriptor is closed only after the link has been.
-        let descriptor = unsafe { Descriptor::lend(writing.as_raw_fd()) };
         let options = LinkOptions {
-            descriptor,
-            kind: LinkKind::Framed,
-            frame_size: None,
-            pipe_size: None,
-            close_timeout: None,
-            on_error: None,
             on_closed: Some(closed.callback()),
+            ..link_options(lend(&writing), LinkKind::Framed)
         };
         let link = Link::new(&event_loop, options).unwrap();
         link.send(1, &bytes).unwrap();
@@ -308,7 +300,7 @@ fn a_reader_that_goes_while_a_closed_link_writes_on_is_reported() {
     let (writing, reading) = connection(Wire::SocketPair);
     let (errors, closed) = (Codes::default(), Count::default());
     let mut options = link_options(writing, LinkKind::Framed);
-    options.on_error = Some(errors.callback());
+    options.on_error = Some(errors.on_error());
     options.on_closed = Some(closed.callback());
     let link = Link::new(&event_loop, options).unwrap();
     link.send(1, &data(1, 3_000_000)).unwrap();
@@ -326,7 +318,7 @@ fn bytes_that_another_reader_steals_fail_the_link_instead_of_its_framing() {
     let errors = Codes::default();
     let codes = Codes::default();
     let mut options = link_options(writing, LinkKind::Framed);
-    options.on_error = Some(errors.callback());
+    options.on_error = Some(errors.on_error());
     let link = Link::new(&event_loop, options).unwrap();
     let source = filled_pipe(1 << 20, &data(1, 1 << 20));
     let mut thief = File::from(source.try_clone().unwrap());
@@ -435,8 +427,8 @@ fn push_to_nobody() {
     drop(reading);
     let options = SinkOptions {
         descriptor: Descriptor::from(writing),
-        high_water: 0,
-        low_water: 0,
+        high_water: None,
+        low_water: None,
         on_resume: None,
         on_end: None,
     };

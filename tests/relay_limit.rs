@@ -6,11 +6,9 @@ mod relay_support;
 
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsRawFd, OwnedFd};
 
 use amrelay::event::EventLoop;
 use amrelay::relay::{Link, LinkKind, LinkOptions};
-use amrelay::sys::Descriptor;
 use limit_support::NoDescriptors;
 use relay_support::*;
 
@@ -20,7 +18,12 @@ fn close_without_descriptors(packets: u32, length: usize) -> (Vec<i32>, usize, V
     let event_loop = EventLoop::new().unwrap();
     let (writing, reading) = connection(Wire::SocketPair);
     let (errors, closed) = (Codes::default(), Count::default());
-    let link = lent_link(&event_loop, &writing, &errors, &closed);
+    let options = LinkOptions {
+        on_error: Some(errors.on_error()),
+        on_closed: Some(closed.callback()),
+        ..link_options(lend(&writing), LinkKind::Framed)
+    };
+    let link = Link::new(&event_loop, options).unwrap();
     for handle in 0..packets {
         link.send(handle, &data(handle, length)).unwrap();
     }
@@ -33,21 +36,6 @@ fn close_without_descriptors(packets: u32, length: usize) -> (Vec<i32>, usize, V
     let mut arrived = Vec::new();
     File::from(reading).read_to_end(&mut arrived).unwrap();
     (errors.get(), closed.get(), arrived)
-}
-
-fn lent_link(event_loop: &EventLoop, fd: &OwnedFd, errors: &Codes, closed: &Count) -> Link {
-    // SAFETY: the descriptor is closed only after the link has been.
-    let descriptor = unsafe { Descriptor::lend(fd.as_raw_fd()) };
-    let options = LinkOptions {
-        descriptor,
-        kind: LinkKind::Framed,
-        frame_size: None,
-        pipe_size: None,
-        close_timeout: None,
-        on_error: Some(errors.callback()),
-        on_closed: Some(closed.callback()),
-    };
-    Link::new(event_loop, options).unwrap()
 }
 
 #[test]

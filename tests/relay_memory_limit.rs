@@ -22,7 +22,7 @@ fn stalled_links(event_loop: &EventLoop, errors: &Codes) -> Vec<(Link, OwnedFd)>
         let (writing, reading) = connection(Wire::Pipe(4096));
         let options = LinkOptions {
             frame_size: Some(MAX_FRAME),
-            on_error: Some(errors.callback()),
+            on_error: Some(errors.on_error()),
             ..link_options(writing, LinkKind::Framed)
         };
         (Link::new(event_loop, options).unwrap(), reading)
@@ -110,8 +110,8 @@ fn sinks_end_where_memory_is_short() {
         let codes = Codes::default();
         let options = SinkOptions {
             descriptor: Descriptor::from(writing.try_clone().unwrap()),
-            high_water: 0,
-            low_water: 0,
+            high_water: None,
+            low_water: None,
             on_resume: None,
             on_end: Some(codes.callback()),
         };

@@ -141,7 +141,7 @@ impl World {
             let told = (world.ends.get().len(), world.errors.get().len());
             world.closed.borrow_mut().push(told);
         }));
-        let (world, told) = (Rc::downgrade(self), self.errors.callback());
+        let (world, told) = (Rc::downgrade(self), self.errors.on_error());
         options.on_error = Some(Rc::new(move |code| {
             told(code);
             world.upgrade().unwrap().reach(Place::Error);

@@ -31,8 +31,8 @@ fn sink(size: usize) -> Fixture {
     let (resumed, codes) = (Count::default(), Codes::default());
     let options = SinkOptions {
         descriptor: Descriptor::from(writing),
-        high_water: HIGH,
-        low_water: LOW,
+        high_water: Some(HIGH),
+        low_water: Some(LOW),
         on_resume: Some(resumed.callback()),
         on_end: Some(codes.callback()),
     };
@@ -155,8 +155,8 @@ fn a_lent_descriptor_stays_open() {
     let options = SinkOptions {
         // SAFETY: the descriptor outlives the sink.
         descriptor: unsafe { Descriptor::lend(writing.as_raw_fd()) },
-        high_water: 0,
-        low_water: 0,
+        high_water: None,
+        low_water: None,
         on_resume: None,
         on_end: Some(codes.callback()),
     };
@@ -196,8 +196,8 @@ fn a_high_water_mark_may_be_as_high_as_can_be() {
     let (reading, writing) = pipe(4096);
     let options = SinkOptions {
         descriptor: Descriptor::from(writing),
-        high_water: usize::MAX,
-        low_water: 0,
+        high_water: Some(usize::MAX),
+        low_water: None,
         on_resume: None,
         on_end: None,
     };
@@ -217,8 +217,8 @@ fn water_marks_upside_down_are_refused() {
     let event_loop = EventLoop::new().unwrap();
     let options = SinkOptions {
         descriptor: Descriptor::from(pipe(4096).1),
-        high_water: 10,
-        low_water: 11,
+        high_water: Some(10),
+        low_water: Some(11),
         on_resume: None,
         on_end: None,
     };
@@ -249,8 +249,8 @@ fn callbacks_may_free_the_sink_and_push_to_it() {
         };
         let options = SinkOptions {
             descriptor: Descriptor::from(writing),
-            high_water: HIGH,
-            low_water: LOW,
+            high_water: Some(HIGH),
+            low_water: Some(LOW),
             on_resume: Some(Rc::new(on_resume)),
             on_end: Some(codes.callback()),
         };
@@ -278,8 +278,8 @@ fn a_sink_stands_still_once_its_loop_is_given_up() {
     let (given_up, told) = (event_loop.clone(), resumed.callback());
     let options = SinkOptions {
         descriptor: Descriptor::from(writing),
-        high_water: HIGH,
-        low_water: LOW,
+        high_water: Some(HIGH),
+        low_water: Some(LOW),
         on_resume: Some(Rc::new(move || {
             told();
             given_up.release_all();

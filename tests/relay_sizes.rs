@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use amrelay::event::EventLoop;
 use amrelay::relay::frame::MAX_FRAME;
-use amrelay::relay::{Error, Link, LinkKind, LinkOptions, Method};
+use amrelay::relay::{Error, Link, LinkKind, LinkOptions};
+use amrelay::stats::Method;
 use relay_support::*;
 
 /// The payloads of the frames in which a full pipe of a megabyte arrives, and how its bytes were moved. The peer reads
@@ -47,7 +48,7 @@ fn frames(
     let frames = frames_of(&receiver.join().unwrap());
     assert!(ended_streams(&frames)[&1] == bytes);
     let lengths = frames.iter().map(|(_, payload)| payload.len()).collect();
-    (lengths, stream.method())
+    (lengths, stream.stats().method)
 }
 
 #[test]

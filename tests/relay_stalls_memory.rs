@@ -124,8 +124,8 @@ fn stalled_sinks(bound: usize) {
                 let (reading, writing) = pipe(65536);
                 let options = SinkOptions {
                     descriptor: Descriptor::from(writing),
-                    high_water: HIGH,
-                    low_water: 0,
+                    high_water: Some(HIGH),
+                    low_water: None,
                     on_resume: None,
                     on_end: None,
                 };

@@ -8,7 +8,8 @@ use std::fs::{self, OpenOptions};
 use std::os::fd::OwnedFd;
 
 use amrelay::event::EventLoop;
-use amrelay::relay::{Error, LinkKind, Method};
+use amrelay::relay::{Error, LinkKind};
+use amrelay::stats::Method;
 use relay_support::*;
 use sandbox_support::{Refusal, refusing};
 
@@ -137,7 +138,7 @@ fn method_of(wire: Wire, kind: LinkKind, bulk: bool, tapped: bool) -> Method {
     } else {
         assert!(arrived == bytes);
     }
-    stream.method()
+    stream.stats().method
 }
 
 #[test]
@@ -174,7 +175,7 @@ fn a_source_that_is_no_pipe_is_copied() {
     event_loop.turns(false).unwrap();
     writer.join().unwrap().unwrap();
     assert_eq!(
-        (socket.method(), file.method()),
+        (socket.stats().method, file.stats().method),
         (Method::Copy, Method::Copy)
     );
     drop(link);
@@ -191,7 +192,7 @@ fn carry_by_copying(connection: OwnedFd) -> Vec<u8> {
     let stream = start(&link, filled_pipe(1 << 20, &bytes), 1, true, &codes);
     event_loop.turns(false).unwrap();
     assert_eq!(codes.get(), [0]);
-    assert_eq!(stream.method(), Method::Copy);
+    assert_eq!(stream.stats().method, Method::Copy);
     bytes
 }
 

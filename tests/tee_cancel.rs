@@ -11,7 +11,9 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use amrelay::tee::{INDEX_BUFFER, Index, IndexEnd, Method, Output, Report, Tee};
+use amrelay::inspect::{INDEX_BUFFER, Index, IndexEnd};
+use amrelay::stats::Method;
+use amrelay::tee::{Control, Output, Report, Tee};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use sandbox_support::{Refusal, refusing};
@@ -27,14 +29,14 @@ fn is_readable_within(fd: BorrowedFd, time: Duration) -> bool {
     poll(&mut entry, Some(&limit)).unwrap() == 1
 }
 
-fn has_ended(tee: &Tee) -> bool {
-    is_readable_within(tee.control().ended(), Duration::ZERO)
+fn has_ended(tee: &Control) -> bool {
+    is_readable_within(tee.ended(), Duration::ZERO)
 }
 
 /// Cancels a tee that is under way, and sees it end.
 #[track_caller]
-fn cancel(tee: &mut Tee) -> &Report {
-    assert!(!has_ended(tee), "it ended too soon");
+fn cancel(tee: Tee) -> Report {
+    assert!(!has_ended(tee.control()), "it ended too soon");
     tee.control().cancel();
     assert!(is_readable_within(tee.control().ended(), SOON), "it hangs");
     tee.wait()
@@ -52,15 +54,15 @@ fn assert_cancelled(report: &Report, stream: &[u8]) {
 #[test]
 fn a_tee_that_waits_for_its_writer_is_ended() {
     both_ways(|method| {
-        let (mut tee, writer, reader) = start_between_pipes(Index::None, method);
+        let (tee, writer, reader) = start_between_pipes(Index::None, method);
         let mut writer = File::from(writer);
         let mut reader = File::from(reader);
         writer.write_all(b"abc").unwrap();
         let mut got = [0; 3];
         reader.read_exact(&mut got).unwrap();
-        let report = cancel(&mut tee);
-        assert_cancelled(report, b"abc");
-        assert_eq!(report.bytes, 3);
+        let report = cancel(tee);
+        assert_cancelled(&report, b"abc");
+        assert_eq!(report.stats.bytes, 3);
         assert_eq!(reader.read(&mut got).unwrap(), 0, "the output is closed");
         let error = writer.write_all(b"x").unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
@@ -71,12 +73,12 @@ fn a_tee_that_waits_for_its_writer_is_ended() {
 fn a_tee_that_waits_for_its_output_is_ended() {
     let stream = noise(8 << 20);
     both_ways(|method| {
-        let (mut tee, writer, reader) = start_between_pipes(Index::None, method);
+        let (tee, writer, reader) = start_between_pipes(Index::None, method);
         let feeding = feed(writer, stream.clone());
         wait_until_full(&reader);
-        let report = cancel(&mut tee);
-        assert_cancelled(report, &stream);
-        let bytes = usize::try_from(report.bytes).unwrap();
+        let report = cancel(tee);
+        assert_cancelled(&report, &stream);
+        let bytes = usize::try_from(report.stats.bytes).unwrap();
         assert!(read_all(reader) == stream[..bytes]);
         assert!(feeding.join().unwrap().is_err());
     });
@@ -85,7 +87,7 @@ fn a_tee_that_waits_for_its_output_is_ended() {
 #[test]
 fn a_tee_in_full_flow_is_ended() {
     both_ways(|method| {
-        let (mut tee, writer, reader) = start_between_pipes(Index::None, method);
+        let (tee, writer, reader) = start_between_pipes(Index::None, method);
         let feeding = thread::spawn(move || {
             let mut writer = File::from(writer);
             while writer.write_all(&[0; 10 << 10]).is_ok() {}
@@ -100,7 +102,7 @@ fn a_tee_in_full_flow_is_ended() {
         for _ in 0..100 {
             flowing.recv().unwrap();
         }
-        assert!(cancel(&mut tee).output.is_err());
+        assert!(cancel(tee).output.is_err());
         feeding.join().unwrap();
         reading.join().unwrap();
     });
@@ -125,15 +127,15 @@ fn a_tee_that_waits_for_the_reader_of_the_index_is_ended() {
         let (input, writer) = pipe();
         let (reader, output) = pipe();
         let seen = input.try_clone().unwrap();
-        let mut tee = start(config(input, output, index, method));
+        let tee = start(config(input, output, index, method));
         let feeding = feed(writer, archive.clone());
         let collecting = collect(reader);
         wait_until_full(&seen);
         drop(seen);
-        let report = cancel(&mut tee);
-        assert_cancelled(report, &archive);
+        let report = cancel(tee);
+        assert_cancelled(&report, &archive);
         assert!(matches!(report.index, IndexEnd::Abandoned));
-        let bytes = usize::try_from(report.bytes).unwrap();
+        let bytes = usize::try_from(report.stats.bytes).unwrap();
         assert!(collecting.join().unwrap() == archive[..bytes]);
         assert!(feeding.join().unwrap().is_err());
         drop(index_reader);
@@ -170,22 +172,21 @@ fn a_tee_that_waits_for_its_index_command_is_ended() {
 
 /// Cancels a tee whose output has all the data but whose index hangs.
 #[track_caller]
-fn assert_data_is_whole(mut tee: Tee, writer: OwnedFd, reader: OwnedFd, archive: &[u8]) {
+fn assert_data_is_whole(tee: Tee, writer: OwnedFd, reader: OwnedFd, archive: &[u8]) {
     let feeding = feed(writer, archive.to_vec());
     assert!(read_all(reader) == archive);
     feeding.join().unwrap().unwrap();
-    let report = cancel(&mut tee);
-    assert_report(report, archive);
+    let report = cancel(tee);
+    assert_report(&report, archive);
     assert!(matches!(report.index, IndexEnd::Abandoned), "{report:?}");
 }
 
 #[test]
 fn an_index_command_is_waited_for_without_a_descriptor_of_it() {
     let (index_reader, index) = command_index("cat; sleep 0.1");
-    let (mut tee, writer, reader) =
-        refusing(&[Refusal::of(libc::SYS_pidfd_open, libc::EPERM)], || {
-            start_between_pipes(index, Method::Copy)
-        });
+    let (tee, writer, reader) = refusing(&[Refusal::of(libc::SYS_pidfd_open, libc::EPERM)], || {
+        start_between_pipes(index, Method::Copy)
+    });
     feed(writer, b"bytes".to_vec()).join().unwrap().unwrap();
     assert_eq!(read_all(reader), b"bytes");
     assert_eq!(read_all(index_reader), b"bytes");
@@ -203,31 +204,32 @@ fn a_callback_that_waits_is_let_return() {
         held.recv().unwrap();
         Ok(())
     }));
-    let mut tee = start(config_to(input, output, Method::Copy));
+    let tee = start(config_to(input, output, Method::Copy));
     called.recv().unwrap();
     tee.control().cancel();
-    assert!(!has_ended(&tee));
+    assert!(!has_ended(tee.control()));
     go_on.send(()).unwrap();
     let report = tee.wait();
-    assert_cancelled(report, b"bytes");
-    assert_eq!(report.bytes, 5);
+    assert_cancelled(&report, b"bytes");
+    assert_eq!(report.stats.bytes, 5);
 }
 
 #[test]
 fn a_tee_that_has_ended_cannot_be_cancelled() {
-    let (mut tee, writer, reader) = start_between_pipes(Index::None, Method::Copy);
-    assert!(!has_ended(&tee));
+    let (tee, writer, reader) = start_between_pipes(Index::None, Method::Copy);
+    assert!(!has_ended(tee.control()));
     feed(writer, b"bytes".to_vec()).join().unwrap().unwrap();
     assert_eq!(read_all(reader), b"bytes");
     assert!(is_readable_within(tee.control().ended(), SOON));
-    tee.control().cancel();
-    assert_report(tee.wait(), b"bytes");
-    assert!(has_ended(&tee));
+    let control = tee.control().clone();
+    control.cancel();
+    assert_report(&tee.wait(), b"bytes");
+    assert!(has_ended(&control));
 }
 
 #[test]
 fn a_tee_is_cancelled_while_another_thread_waits_for_it() {
-    let (mut tee, _writer, _reader) = start_between_pipes(Index::None, Method::Copy);
+    let (tee, _writer, _reader) = start_between_pipes(Index::None, Method::Copy);
     let control = tee.control().clone();
     thread::scope(|scope| {
         let waiting = scope.spawn(|| tee.wait().output.is_err());

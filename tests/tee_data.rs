@@ -13,8 +13,10 @@ use std::thread;
 use std::time::Duration;
 
 use amrelay::index::Outcome as TarOutcome;
+use amrelay::inspect::{Index, IndexEnd};
+use amrelay::stats::Method;
 use amrelay::sys::Descriptor;
-use amrelay::tee::{Config, Index, IndexEnd, Method, Output, Way, run};
+use amrelay::tee::{Config, Output};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::pipe::fcntl_getpipe_size;
 
@@ -29,12 +31,12 @@ fn gnu_tars_stream_passes_with_its_crc_and_index() {
     let index = reference_index(&archive);
     both_ways(|method| {
         let (index_reader, index_side) = line_index();
-        let (mut tee, writer, reader) = start_between_pipes(index_side, method);
+        let (tee, writer, reader) = start_between_pipes(index_side, method);
         let mut child = start_tar(directory.path(), writer);
         let (collecting, indexing) = (collect(reader), collect(index_reader));
         let report = tee.wait();
         assert!(child.wait().unwrap().success());
-        assert_report(report, &archive);
+        assert_report(&report, &archive);
         assert!(collecting.join().unwrap() == archive);
         assert_eq!(
             String::from_utf8_lossy(&indexing.join().unwrap()),
@@ -53,30 +55,30 @@ fn gnu_tars_stream_passes_with_its_crc_and_index() {
 fn bytes_are_copied_and_spliced_only_where_that_is_asked_for() {
     let archive = tree_archive();
     assert_eq!(
-        through_tee(&archive, Method::ZeroCopy).report.way,
-        Way::ZeroCopy
+        through_tee(&archive, Method::Splice).report.stats.method,
+        Method::Splice
     );
     assert_eq!(
-        through_tee(&archive, Method::default()).report.way,
-        Way::Copy
+        through_tee(&archive, Method::default()).report.stats.method,
+        Method::Copy
     );
 }
 
 #[test]
 fn the_host_chooses_the_largest_pipe() {
-    for (wanted, expected, way) in [
-        (None, 1 << 20, Way::ZeroCopy),
-        (Some(1 << 19), 1 << 19, Way::ZeroCopy),
-        (Some(1), 1 << 16, Way::Copy),
+    for (wanted, expected, method) in [
+        (None, 1 << 20, Method::Splice),
+        (Some(1 << 19), 1 << 19, Method::Splice),
+        (Some(1), 1 << 16, Method::Copy),
     ] {
         let (input, writer) = pipe();
         let (reader, output) = pipe();
-        let mut config = config(input, output, Index::None, Method::ZeroCopy);
+        let mut config = config(input, output, Index::None, Method::Splice);
         config.pipe_size = wanted;
         let feeding = feed(writer, vec![7; 1000]);
         let report = run(config);
         feeding.join().unwrap().unwrap();
-        assert_eq!(report.way, way);
+        assert_eq!(report.stats.method, method);
         assert_eq!(fcntl_getpipe_size(&reader), Ok(expected));
     }
 }
@@ -89,7 +91,7 @@ fn several_tees_run_at_once() {
         for number in 0..6 {
             let (archive, index) = (&archive, &index);
             scope.spawn(move || {
-                let method = [Method::ZeroCopy, Method::Copy][number % 2];
+                let method = [Method::Splice, Method::Copy][number % 2];
                 let outcome = through_tee(archive, method);
                 outcome.assert_data(archive);
                 assert!(outcome.index == *index);
@@ -115,14 +117,14 @@ fn two_tees_in_a_row_with_a_compressor_between() {
             .spawn()
             .unwrap();
         let indexing = collect(index_reader);
-        let mut native = start(config(input, plain, index_side, method));
-        let mut client = start(config(packed_reader, output, Index::None, method));
+        let native = start(config(input, plain, index_side, method));
+        let client = start(config(packed_reader, output, Index::None, method));
         let (feeding, collecting) = (feed(writer, archive.clone()), collect(reader));
         let compressed = collecting.join().unwrap();
         feeding.join().unwrap().unwrap();
         assert!(gzip.wait().unwrap().success());
-        assert_report(native.wait(), &archive);
-        assert_report(client.wait(), &compressed);
+        assert_report(&native.wait(), &archive);
+        assert_report(&client.wait(), &compressed);
         assert!(indexing.join().unwrap() == index);
         assert!(gunzip(&compressed) == archive);
     });
@@ -155,7 +157,7 @@ fn pipes_of_one_page_that_cannot_be_enlarged() {
         });
         outcome.assert_data(&archive);
         assert!(outcome.index == index);
-        assert_eq!(outcome.report.way, Way::Copy);
+        assert_eq!(outcome.report.stats.method, Method::Copy);
     });
 }
 
@@ -165,7 +167,7 @@ fn default_pipes_that_cannot_be_enlarged() {
     both_ways(|method| {
         let outcome = refusing(&[Refusal::of_enlarging()], || through_tee(&archive, method));
         outcome.assert_data(&archive);
-        assert_eq!(outcome.report.way, Way::Copy);
+        assert_eq!(outcome.report.stats.method, Method::Copy);
     });
 }
 
@@ -174,14 +176,14 @@ fn writes_of_one_byte() {
     let archive = tar(tempfile::tempdir().unwrap().path());
     both_ways(|method| {
         let (index_reader, index) = line_index();
-        let (mut tee, writer, reader) = start_between_pipes(index, method);
+        let (tee, writer, reader) = start_between_pipes(index, method);
         let collecting = collect(reader);
         let mut writer = File::from(writer);
         for byte in &archive {
             writer.write_all(&[*byte]).unwrap();
         }
         drop(writer);
-        assert_report(tee.wait(), &archive);
+        assert_report(&tee.wait(), &archive);
         assert!(collecting.join().unwrap() == archive);
         assert_eq!(read_all(index_reader), b"/\n");
     });
@@ -191,14 +193,14 @@ fn writes_of_one_byte() {
 fn a_stalled_output_reader_holds_the_writer_and_loses_nothing() {
     let archive = tree_archive();
     both_ways(|method| {
-        let (mut tee, writer, reader) = start_between_pipes(Index::None, method);
+        let (tee, writer, reader) = start_between_pipes(Index::None, method);
         let feeding = feed(writer, archive.clone());
         wait_until_full(&reader);
         assert!(!feeding.is_finished());
         assert!(read_all(reader) == archive);
         feeding.join().unwrap().unwrap();
         let report = tee.wait();
-        assert_report(report, &archive);
+        assert_report(&report, &archive);
         assert!(!report.stats.output.is_zero());
     });
 }
@@ -209,7 +211,7 @@ fn the_index_goes_on_while_the_output_is_stalled() {
     let index = reference_index(&archive);
     both_ways(|method| {
         let (index_reader, index_side) = line_index();
-        let (mut tee, writer, reader) = start_between_pipes(index_side, method);
+        let (tee, writer, reader) = start_between_pipes(index_side, method);
         let feeding = feed(writer, archive.clone());
         wait_until_full(&reader);
         let mut first = [0; 2];
@@ -218,7 +220,7 @@ fn the_index_goes_on_while_the_output_is_stalled() {
         let indexing = collect(index_reader);
         assert!(read_all(reader) == archive);
         feeding.join().unwrap().unwrap();
-        assert_report(tee.wait(), &archive);
+        assert_report(&tee.wait(), &archive);
         assert!(indexing.join().unwrap() == index[2..]);
     });
 }
@@ -245,11 +247,11 @@ fn files_and_sockets_at_the_ends() {
         std::io::Seek::rewind(&mut source).unwrap();
         let (near, far) = UnixStream::pair().unwrap();
         let target = tempfile::NamedTempFile::new().unwrap();
-        let mut first = start(config(source.into(), near.into(), Index::None, method));
+        let first = start(config(source.into(), near.into(), Index::None, method));
         let output = target.reopen().unwrap().into();
-        let mut second = start(config(far.into(), output, Index::None, method));
-        assert_report(first.wait(), &archive);
-        assert_report(second.wait(), &archive);
+        let second = start(config(far.into(), output, Index::None, method));
+        assert_report(&first.wait(), &archive);
+        assert_report(&second.wait(), &archive);
         assert!(std::fs::read(target.path()).unwrap() == archive);
     });
 }
@@ -363,7 +365,10 @@ fn without_crc_and_index_the_bytes_pass_all_the_same() {
                 ..config(input, output, index_side, method)
             });
             feeding.join().unwrap().unwrap();
-            assert_eq!((report.crc, report.bytes), (None, archive.len() as u64));
+            assert_eq!(
+                (report.crc, report.stats.bytes),
+                (None, archive.len() as u64)
+            );
             assert!(collecting.join().unwrap() == archive);
             let expected: &[u8] = if with_index { &index } else { b"" };
             assert!(indexing.join().unwrap() == expected);
@@ -381,7 +386,7 @@ fn an_end_behind_a_full_output_is_seen() {
     let (ended, end) = mpsc::channel();
     let config = Config {
         crc: false,
-        ..config(input, output, Index::None, Method::ZeroCopy)
+        ..config(input, output, Index::None, Method::Splice)
     };
     thread::spawn(move || {
         let _ = ended.send(run(config));
@@ -390,7 +395,7 @@ fn an_end_behind_a_full_output_is_seen() {
     let report = end
         .recv_timeout(Duration::from_secs(30))
         .expect("the tee does not see the end of its input");
-    assert_eq!(report.way, Way::ZeroCopy);
+    assert_eq!(report.stats.method, Method::Splice);
     assert!(report.output.is_ok());
     assert!(read_all(reader) == bytes);
 }

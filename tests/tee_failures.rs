@@ -10,7 +10,9 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Child;
 
-use amrelay::tee::{Config, Index, IndexEnd, Method, Output, Report, Tee, Way, run};
+use amrelay::inspect::{Index, IndexEnd};
+use amrelay::stats::Method;
+use amrelay::tee::{Config, Output, Report, Tee};
 use rustix::process::Signal;
 
 use sandbox_support::{Refusal, refusing};
@@ -20,22 +22,22 @@ use tee_support::*;
 fn a_writer_in_full_flow_learns_that_the_output_has_gone() {
     let archive = noise(8 << 20);
     both_ways(|method| {
-        let (mut tee, writer, reader) = start_between_pipes(Index::None, method);
+        let (tee, writer, reader) = start_between_pipes(Index::None, method);
         let feeding = feed(writer, archive.clone());
         wait_until_full(&reader);
         drop(reader);
         let error = feeding.join().unwrap().unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
-        assert_broken_output(tee.wait(), &archive);
+        assert_broken_output(&tee.wait(), &archive);
     });
 }
 
 #[test]
 fn an_output_that_goes_while_the_writer_is_silent_ends_the_tee() {
     both_ways(|method| {
-        let (mut tee, writer, reader) = start_between_pipes(Index::None, method);
+        let (tee, writer, reader) = start_between_pipes(Index::None, method);
         drop(reader);
-        assert_broken_output(tee.wait(), b"");
+        assert_broken_output(&tee.wait(), b"");
         let error = File::from(writer).write_all(b"x").unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
     });
@@ -62,9 +64,9 @@ fn a_socket_whose_peer_goes_ends_the_tee() {
     both_ways(|method| {
         let (input, writer) = pipe();
         let (near, far) = UnixStream::pair().unwrap();
-        let mut tee = start(config(input, near.into(), Index::None, method));
+        let tee = start(config(input, near.into(), Index::None, method));
         drop(far);
-        assert_broken_output(tee.wait(), b"");
+        assert_broken_output(&tee.wait(), b"");
         drop(writer);
     });
 }
@@ -84,9 +86,9 @@ fn gnu_tar_dies_of_a_broken_output() {
     make_tree(directory.path());
     let archive = tar(directory.path());
     both_ways(|method| {
-        let (mut tee, mut child, reader, index_reader) = stalled_tar(directory.path(), method);
+        let (tee, mut child, reader, index_reader) = stalled_tar(directory.path(), method);
         drop(reader);
-        assert_broken_output(tee.wait(), &archive);
+        assert_broken_output(&tee.wait(), &archive);
         assert!(!child.wait().unwrap().success());
         drop(index_reader);
     });
@@ -111,13 +113,13 @@ fn a_broken_output_ends_the_tee_though_the_index_is_stuck() {
                     started: None,
                 },
             };
-            let (mut tee, writer, reader) = start_between_pipes(index, method);
+            let (tee, writer, reader) = start_between_pipes(index, method);
             let feeding = feed(writer, archive.clone());
             let mut first = [0; 512];
             rustix::io::read(&reader, &mut first).unwrap();
             drop(reader);
             let report = tee.wait();
-            assert_broken_output(report, &archive);
+            assert_broken_output(&report, &archive);
             assert!(matches!(report.index, IndexEnd::Abandoned));
             assert!(feeding.join().unwrap().is_err());
             drop(index_reader);
@@ -135,7 +137,7 @@ fn a_full_device_as_output_is_reported() {
         let report = run(config(input, full.into(), Index::None, method));
         let error = report.output.as_ref().unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::ENOSPC));
-        assert!(report.read > report.bytes, "{report:?}");
+        assert!(report.read > report.stats.bytes, "{report:?}");
         assert_read(&report, &stream);
         assert!(feeding.join().unwrap().is_err());
     });
@@ -159,7 +161,7 @@ fn a_failing_callback_ends_the_tee_with_its_error() {
         let report = run(config_to(input, output, method));
         let error = report.output.as_ref().unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::ENOBUFS));
-        assert!(report.bytes > 0 && report.read > report.bytes);
+        assert!(report.stats.bytes > 0 && report.read > report.stats.bytes);
         assert_read(&report, &stream);
         assert!(feeding.join().unwrap().is_err());
     });
@@ -183,7 +185,7 @@ fn a_panicking_callback_ends_its_tee_only() {
     let (input, writer) = pipe();
     let feeding = feed(writer, noise(8 << 20));
     let output = Output::Callback(Box::new(|_| panic!("on purpose")));
-    let mut tee = start(config_to(input, output, Method::ZeroCopy));
+    let tee = start(config_to(input, output, Method::Splice));
     assert!(tee.wait().output.is_err());
     assert!(feeding.join().unwrap().is_err());
 }
@@ -211,14 +213,15 @@ fn a_tar_killed_half_way_leaves_a_whole_prefix() {
     let directory = tempfile::tempdir().unwrap();
     make_tree(directory.path());
     both_ways(|method| {
-        let (mut tee, mut child, reader, index_reader) = stalled_tar(directory.path(), method);
+        let (tee, mut child, reader, index_reader) = stalled_tar(directory.path(), method);
         let id = rustix::process::Pid::from_child(&child);
         rustix::process::kill_process(id, Signal::KILL).unwrap();
         child.wait().unwrap();
         let (collecting, indexing) = (collect(reader), collect(index_reader));
         let data = collecting.join().unwrap();
-        assert_report(tee.wait(), &data);
-        assert!(!tee.wait().index.is_ok());
+        let report = tee.wait();
+        assert_report(&report, &data);
+        assert!(!report.index.is_ok());
         assert!(indexing.join().unwrap() == reference_index(&data));
     });
 }
@@ -234,11 +237,11 @@ fn refused_system_calls_are_done_without() {
         (libc::SYS_splice, libc::ENOSYS),
     ] {
         let outcome = refusing(&[Refusal::of(call, errno)], || {
-            through_tee(&archive, Method::ZeroCopy)
+            through_tee(&archive, Method::Splice)
         });
         outcome.assert_data(&archive);
         assert!(outcome.index == index);
-        assert_eq!(outcome.report.way, Way::Copy);
+        assert_eq!(outcome.report.stats.method, Method::Copy);
     }
     both_ways(|method| {
         for errno in [libc::ENOSYS, libc::EOPNOTSUPP] {
@@ -261,7 +264,7 @@ fn assert_broken_output(report: &Report, stream: &[u8]) {
 /// The output failed: the CRC is that of what was read, which is what the output took and perhaps more.
 #[track_caller]
 fn assert_read(report: &Report, stream: &[u8]) {
-    assert!(report.read >= report.bytes, "{report:?}");
+    assert!(report.read >= report.stats.bytes, "{report:?}");
     let read = usize::try_from(report.read).unwrap();
     assert_eq!(report.crc, Some(reference_crc(&stream[..read])));
 }

@@ -8,7 +8,8 @@ use std::os::fd::OwnedFd;
 use std::thread;
 
 use amrelay::index::Outcome as TarOutcome;
-use amrelay::tee::{INDEX_BUFFER, Index, IndexEnd, Method, run};
+use amrelay::inspect::{INDEX_BUFFER, Index, IndexEnd};
+use amrelay::stats::Method;
 use rustix::io::{FdFlags, fcntl_setfd};
 
 use tee_support::*;
@@ -77,13 +78,13 @@ fn a_stalled_reader_of_the_index_does_not_hold_the_data_while_the_buffer_has_roo
     both_ways(|method| {
         let (index_reader, index_writer) = one_page_pipe();
         let index_side = Index::Tar(index_writer.into());
-        let (mut tee, writer, reader) = start_between_pipes(index_side, method);
+        let (tee, writer, reader) = start_between_pipes(index_side, method);
         let feeding = feed(writer, archive.clone());
         // The data comes to its end before anybody reads the index.
         assert!(read_all(reader) == archive);
         feeding.join().unwrap().unwrap();
         assert!(read_all(index_reader) == index);
-        assert_report(tee.wait(), &archive);
+        assert_report(&tee.wait(), &archive);
     });
 }
 
@@ -94,13 +95,13 @@ fn a_stalled_reader_of_the_index_holds_the_data_once_the_buffer_is_full() {
     assert!(index.len() > INDEX_BUFFER + (128 << 10));
     both_ways(|method| {
         let (index_reader, index_side) = line_index();
-        let (mut tee, writer, reader) = start_between_pipes(index_side, method);
+        let (tee, writer, reader) = start_between_pipes(index_side, method);
         let (feeding, collecting) = (feed(writer, archive.clone()), collect(reader));
         wait_until_full(&index_reader);
         assert!(read_all(index_reader) == index);
         feeding.join().unwrap().unwrap();
         let report = tee.wait();
-        assert_report(report, &archive);
+        assert_report(&report, &archive);
         assert!(report.index.is_ok());
         assert!(!report.stats.index.is_zero());
         assert!(collecting.join().unwrap() == archive);
@@ -232,7 +233,7 @@ fn a_broken_pipe_ends_a_part_of_an_index_command() {
 #[test]
 fn an_index_command_takes_all_signals() {
     let command = "sed -n 's/^SigBlk:\t*0*//p' /proc/self/status; cat >/dev/null";
-    let (_, index) = with_command_in_thread(b"data", command, Method::ZeroCopy);
+    let (_, index) = with_command_in_thread(b"data", command, Method::Splice);
     assert_eq!(String::from_utf8(index).unwrap(), "\n");
 }
 
@@ -269,11 +270,11 @@ fn with_command(bytes: &[u8], command: &str, method: Method) -> Outcome {
 /// The same by a tee in a thread of its own, whose signals are not those of the host's threads.
 fn with_command_in_thread(bytes: &[u8], command: &str, method: Method) -> (Vec<u8>, Vec<u8>) {
     let (index_reader, index) = command_index(command);
-    let (mut tee, writer, reader) = start_between_pipes(index, method);
+    let (tee, writer, reader) = start_between_pipes(index, method);
     let (feeding, collecting) = (feed(writer, bytes.to_vec()), collect(reader));
     let index = read_all(index_reader);
     feeding.join().unwrap().unwrap();
-    assert_report(tee.wait(), bytes);
+    assert_report(&tee.wait(), bytes);
     (collecting.join().unwrap(), index)
 }
 

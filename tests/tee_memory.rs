@@ -5,7 +5,7 @@ mod index_support;
 mod tee_support;
 
 use amrelay::index::MAX_NAME;
-use amrelay::tee::INDEX_BUFFER;
+use amrelay::inspect::INDEX_BUFFER;
 
 use allocation_support::peak_of;
 use index_support::{Header, Magic};
@@ -32,14 +32,14 @@ fn a_few_bytes_of_archive_do_not_make_a_heap_of_lines() {
     let archive = archive_of_long_lines(200);
     both_ways(|method| {
         let (index_reader, index) = line_index();
-        let (mut tee, writer, reader) = start_between_pipes(index, method);
+        let (tee, writer, reader) = start_between_pipes(index, method);
         let (feeding, collecting) = (feed(writer, archive.clone()), collect(reader));
         let ((), peak) = peak_of(|| wait_until_full(&index_reader));
         assert!(peak > INDEX_BUFFER, "no line was held: {peak}");
         assert!(peak < 4 * (INDEX_BUFFER + 4 * MAX_NAME), "{peak}");
         drop(index_reader);
         feeding.join().unwrap().unwrap();
-        assert_report(tee.wait(), &archive);
+        assert_report(&tee.wait(), &archive);
         assert!(collecting.join().unwrap() == archive);
     });
 }

@@ -10,7 +10,9 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Write as _};
 use std::os::fd::OwnedFd;
 
-use amrelay::tee::{Config, Index, IndexEnd, Method, run};
+use amrelay::inspect::{Index, IndexEnd};
+use amrelay::stats::Method;
+use amrelay::tee::{Config, Prepared};
 
 use index_support::{Magic, member};
 use memory_support::*;
@@ -28,6 +30,13 @@ fn config_for(bytes: &[u8], index: Index) -> Config {
     let input = File::open(file.path()).unwrap();
     let output = File::create("/dev/null").unwrap();
     config(OwnedFd::from(input), output.into(), index, Method::Copy)
+}
+
+/// The thread of a tee, which takes its memory where this one does: what one hoards, the other cannot get.
+fn prepare() -> Prepared {
+    // SAFETY: the call takes numbers only (mallopt(3)).
+    assert_eq!(unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) }, 1);
+    Prepared::new().unwrap()
 }
 
 fn is_out_of_memory(error: &io::Error) -> bool {
@@ -49,15 +58,16 @@ fn a_tee_without_a_buffer_ends() {
         return;
     }
     let config = config_for(b"some bytes", Index::None);
+    let tee = prepare();
     limit_memory(ROOM);
     let mut hoard = hoard(PIECE);
     // For what else is allocated, little as it is.
     hoard.pop();
-    let report = run(config);
+    let report = tee.start(config).wait();
     drop(hoard);
     assert!(is_out_of_memory(&report.input.unwrap_err()));
     assert!(report.output.is_ok());
-    assert_eq!((report.read, report.bytes), (0, 0));
+    assert_eq!((report.read, report.stats.bytes), (0, 0));
 }
 
 #[test]
@@ -69,10 +79,11 @@ fn an_index_without_room_for_its_lines_ends_alone() {
     // Nobody reads: the lines wait in memory.
     let (_reader, index) = line_index();
     let config = config_for(&archive, index);
+    let tee = prepare();
     limit_memory(ROOM);
     let mut hoard = hoard(PIECE);
     hoard.truncate(hoard.len() - 4);
-    let report = run(config);
+    let report = tee.start(config).wait();
     drop(hoard);
     assert_report(&report, &archive);
     match report.index {

@@ -7,7 +7,8 @@ use std::io::{Read, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::RawFd;
 
-use amrelay::tee::{Index, IndexEnd, Method, Way, run};
+use amrelay::inspect::{Index, IndexEnd};
+use amrelay::stats::Method;
 
 use tee_support::*;
 
@@ -37,8 +38,8 @@ fn nothing_is_left_behind_and_no_sigpipe_gets_through() {
         }
     });
     assert_eq!(
-        through_tee(&archive, Method::ZeroCopy).report.way,
-        Way::ZeroCopy
+        through_tee(&archive, Method::Splice).report.stats.method,
+        Method::Splice
     );
     assert!(index_without_standard_input(&archive) == archive);
     assert_standard_numbers_stay_closed();
@@ -90,10 +91,10 @@ fn index_without_standard_input(archive: &[u8]) -> Vec<u8> {
 fn assert_standard_numbers_stay_closed() {
     let (input, writer) = pipe();
     let (reader, output) = pipe();
-    let config = config(input, output, Index::None, Method::ZeroCopy);
+    let config = config(input, output, Index::None, Method::Splice);
     let (mut writer, mut reader) = (File::from(writer), File::from(reader));
     let closed = [libc::STDIN_FILENO, libc::STDOUT_FILENO];
-    let (mut tee, taken) = without(&closed, || {
+    let (tee, taken) = without(&closed, || {
         let tee = start(config);
         writer.write_all(b"some bytes").unwrap();
         reader.read_exact(&mut [0; 10]).unwrap();
@@ -112,14 +113,7 @@ fn index_of_lost_child(archive: &[u8]) -> IndexEnd {
     let (index_reader, index) = command_index(&"x".repeat(1 << 20));
     // SAFETY: no handler is installed, and this test has no other children now.
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
-    let outcome = through(
-        pipe(),
-        pipe(),
-        archive,
-        index,
-        index_reader,
-        Method::ZeroCopy,
-    );
+    let outcome = through(pipe(), pipe(), archive, index, index_reader, Method::Splice);
     // SAFETY: as above.
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
     outcome.assert_data(archive);

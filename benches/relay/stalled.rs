@@ -13,7 +13,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use amrelay::event::{EventKind, EventLoop};
-use amrelay::relay::{Link, LinkKind, Method, Stream, StreamOptions};
+use amrelay::relay::{Link, LinkKind, Stream, StreamOptions};
+use amrelay::stats::Method;
 use amrelay::sys::Descriptor;
 use rustix::time::ClockId;
 

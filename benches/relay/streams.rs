@@ -6,8 +6,9 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use amrelay::event::EventLoop;
-use amrelay::relay::{Link, LinkKind, LinkOptions, Method, StreamOptions, TapCallback};
-use amrelay::sys::Descriptor;
+use amrelay::relay::{Link, LinkKind, LinkOptions, StreamOptions, TapCallback};
+use amrelay::stats::Method;
+use amrelay::sys::{Descriptor, Errno};
 
 use crate::ends::{Receiver, Writers, connection};
 use crate::report::{Cost, Meter, Settings, figure};
@@ -179,8 +180,8 @@ fn relay(sources: Vec<OwnedFd>, connections: Vec<TcpStream>, wire: Wire, method:
     let mut running = Vec::new();
     for (number, source) in sources.into_iter().enumerate() {
         let (left, ended) = (Rc::clone(&left), Rc::clone(&links));
-        let on_end = move |code| {
-            assert_eq!(code, 0);
+        let on_end = move |end: Result<(), Errno>| {
+            assert_eq!(end, Ok(()));
             left.set(left.get() - 1);
             // The receiver of a raw link's stream knows the end by the end of its connection.
             if wire == Wire::Raw {
@@ -201,7 +202,7 @@ fn relay(sources: Vec<OwnedFd>, connections: Vec<TcpStream>, wire: Wire, method:
     }
     event_loop.turns(false).unwrap();
     assert_eq!(left.get(), 0, "streams have not ended");
-    assert!(running.iter().all(|stream| stream.method() == method));
+    assert!(running.iter().all(|stream| stream.stats().method == method));
 }
 
 pub(crate) fn link(event_loop: &EventLoop, connection: TcpStream, kind: LinkKind) -> Link {

@@ -10,8 +10,8 @@ use std::rc::Rc;
 
 use amrelay::event::EventLoop;
 use amrelay::relay::frame::MAX_FRAME;
-use amrelay::relay::{Error, HIGH_WATER, LOW_WATER, Sink, SinkOptions};
-use amrelay::sys::Descriptor;
+use amrelay::relay::{EndCallback, Error, HIGH_WATER, LOW_WATER, Sink, SinkOptions};
+use amrelay::sys::{Descriptor, Errno};
 use amrelay_fuzz::pattern;
 use amrelay_fuzz::program::{Amount, Sequence, forbid_sigpipe};
 use amrelay_fuzz::wire::{Got, Wire, get, open_descriptors, set_nonblocking};
@@ -45,7 +45,7 @@ struct Seen {
     in_call: Cell<bool>,
     paused: Cell<bool>,
     resumed: Cell<bool>,
-    ended: Cell<Option<i32>>,
+    ended: Cell<Option<Result<(), Errno>>>,
 }
 
 /// One sink and all that is known of it.
@@ -83,8 +83,8 @@ impl Model {
         };
         let options = SinkOptions {
             descriptor,
-            high_water: high,
-            low_water: low,
+            high_water: Some(high).filter(|&high| high > 0),
+            low_water: Some(low).filter(|&low| low > 0),
             on_resume: Some(on_resume(&seen)),
             on_end: Some(on_end(&seen)),
         };
@@ -173,10 +173,10 @@ impl Model {
     fn turn(&mut self) {
         self.seen.resumed.set(false);
         self.event_loop.turns(true).unwrap();
-        if let Some(code) = self.seen.ended.get() {
-            self.failed |= code != 0;
-            assert!(code == 0 || self.reading.is_none(), "failed with {code}");
-            assert!(code != 0 || self.finished);
+        if let Some(end) = self.seen.ended.get() {
+            self.failed |= end.is_err();
+            assert!(end.is_ok() || self.reading.is_none(), "failed with {end:?}");
+            assert!(end.is_err() || self.finished);
         }
         if let (Some(sink), true) = (&self.sink, self.seen.resumed.get()) {
             assert!(sink.queued_bytes() <= self.low && self.seen.paused.replace(false));
@@ -227,11 +227,11 @@ fn on_resume(seen: &Rc<Seen>) -> Rc<dyn Fn()> {
     })
 }
 
-fn on_end(seen: &Rc<Seen>) -> Rc<dyn Fn(i32)> {
+fn on_end(seen: &Rc<Seen>) -> EndCallback {
     let seen = Rc::clone(seen);
-    Rc::new(move |code| {
+    Rc::new(move |end| {
         assert!(!seen.in_call.get());
-        assert!(seen.ended.replace(Some(code)).is_none(), "ended twice");
+        assert!(seen.ended.replace(Some(end)).is_none(), "ended twice");
     })
 }
 

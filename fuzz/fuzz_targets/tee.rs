@@ -11,8 +11,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use amrelay::index::TarIndex;
+use amrelay::inspect::{Index, IndexEnd};
+use amrelay::stats::Method;
 use amrelay::sys::Descriptor;
-use amrelay::tee::{Config, Index, IndexEnd, Method, Output, Report, Tee};
+use amrelay::tee::{Config, Output, Prepared, Report, Tee};
 use amrelay_fuzz::archive::{list, member};
 use amrelay_fuzz::pattern;
 use amrelay_fuzz::program::{Amount, Sequence, ignore_sigpipe};
@@ -213,7 +215,7 @@ impl Scene {
             crc: program.crc,
             index: to_index,
             method: if program.zero_copy {
-                Method::ZeroCopy
+                Method::Splice
             } else {
                 Method::Copy
             },
@@ -228,7 +230,7 @@ impl Scene {
             taken,
             given,
             cancelled: false,
-            tee: Tee::start(config).unwrap(),
+            tee: Prepared::new().unwrap().start(config),
         }
     }
 
@@ -295,17 +297,20 @@ impl Scene {
         let report = self.tee.wait();
         let read = usize::try_from(report.read).unwrap();
         let seen = &self.archive[..read];
-        assert!(report.bytes <= report.read);
+        assert!(report.stats.bytes <= report.read);
         assert_eq!(report.crc, program.crc.then(|| CASTAGNOLI.checksum(seen)));
         assert!(report.output.is_ok() || may_fail);
         if report.input.is_ok() && report.output.is_ok() {
-            assert_eq!((report.bytes, read), (report.read, self.archive.len()));
+            assert_eq!(
+                (report.stats.bytes, read),
+                (report.read, self.archive.len())
+            );
         }
         let unreadable = matches!(program.from, From::Folder | From::Writing);
         assert!(report.input.is_err() == unreadable || self.cancelled && unreadable);
-        check_index(report, seen, program, self.cancelled);
-        check_lines(report, seen, program, &mut self.index);
-        let bytes = usize::try_from(report.bytes).unwrap();
+        check_index(&report, seen, program, self.cancelled);
+        check_lines(&report, seen, program, &mut self.index);
+        let bytes = usize::try_from(report.stats.bytes).unwrap();
         for given in self.given {
             given.check();
         }

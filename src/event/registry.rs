@@ -7,13 +7,12 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::num::NonZeroUsize;
-use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::registration::{Direction, Registrations};
+use super::kind::{Activation, EventId, EventKind};
 use super::timers::Timers;
-use super::{Activation, EventId, EventKind};
+use super::watch_list::WatchList;
 
 struct Event {
     kind: EventKind,
@@ -34,7 +33,7 @@ pub(super) struct Registry {
     activations: Activation,
     /// Active events other than wait events.
     live: usize,
-    pub(super) registrations: Registrations,
+    pub(super) watch_list: WatchList,
     pub(super) timers: Timers,
     deferred: BTreeMap<Activation, EventId>,
     waits: BTreeSet<(i64, Activation, EventId)>,
@@ -49,7 +48,7 @@ impl Registry {
             last_id: 0,
             activations: 0,
             live: 0,
-            registrations: Registrations::new()?,
+            watch_list: WatchList::new()?,
             timers: Timers::default(),
             deferred: BTreeMap::new(),
             waits: BTreeSet::new(),
@@ -60,7 +59,7 @@ impl Registry {
     pub(super) fn create(&mut self, kind: EventKind, callback: Rc<dyn Fn()>) -> EventId {
         let id = loop {
             self.last_id = self.last_id.wrapping_add(1);
-            if let Some(number) = NonZeroUsize::new(self.last_id).map(EventId) {
+            if let Some(number) = NonZeroUsize::new(self.last_id).map(EventId::from) {
                 if !self.events.contains_key(&number) {
                     break number;
                 }
@@ -83,7 +82,7 @@ impl Registry {
         let kind = event.kind;
         if event.active.is_some() {
             match kind.descriptor() {
-                Some((fd, _)) if self.registrations.is_absent(fd) && event.running == 0 => {
+                Some((fd, _)) if self.watch_list.is_absent(fd) && event.running == 0 => {
                     self.deactivate(id);
                     return self.activate(id);
                 }
@@ -93,7 +92,7 @@ impl Registry {
         self.activations += 1;
         let activation = self.activations;
         if let Some((fd, direction)) = kind.descriptor() {
-            self.registrations.watch(fd, direction, id, activation)?;
+            self.watch_list.watch(fd, direction, id, activation)?;
         }
         event.active = Some(activation);
         match kind {
@@ -117,7 +116,7 @@ impl Registry {
         };
         let due = event.due.take();
         match event.kind {
-            EventKind::Read(fd) | EventKind::Write(fd) => self.registrations.unwatch(fd, id),
+            EventKind::Read(fd) | EventKind::Write(fd) => self.watch_list.unwatch(fd, id),
             EventKind::Timer(_) => {
                 if let Some(due) = due {
                     self.timers.disarm(due, activation, id);
@@ -193,14 +192,18 @@ impl Registry {
                 .get(&id)
                 .and_then(|event| event.kind.descriptor())
             {
-                self.registrations.mask(fd, id, true);
+                self.watch_list.mask(fd, id, true);
             }
         }
     }
 
     /// Prepares a call of the event's callback; `None` if the event has been released, or deactivated since
     /// `activation`, or is running already.
-    pub(super) fn begin(&mut self, id: EventId, activation: Activation) -> Option<Rc<dyn Fn()>> {
+    pub(super) fn begin_call(
+        &mut self,
+        id: EventId,
+        activation: Activation,
+    ) -> Option<Rc<dyn Fn()>> {
         let event = self.events.get_mut(&id)?;
         if event.active != Some(activation) || (event.running > 0 && !event.kind.is_wait()) {
             return None;
@@ -222,7 +225,7 @@ impl Registry {
     }
 
     /// Notes that the event's callback has returned. The event may be gone by now.
-    pub(super) fn end(&mut self, id: EventId) {
+    pub(super) fn end_call(&mut self, id: EventId) {
         if let Some(position) = self.running.iter().rposition(|&running| running == id) {
             self.running.remove(position);
         }
@@ -237,12 +240,12 @@ impl Registry {
             waiter.set(true);
         }
         if let Some((fd, _)) = event.kind.descriptor() {
-            self.registrations.mask(fd, id, false);
+            self.watch_list.mask(fd, id, false);
         }
         self.arm(id);
     }
 
-    /// Puts an active timer or deferred event in line, unless its callback is on the stack: then `end` does it, and a
+    /// Puts an active timer or deferred event in line, unless its callback is on the stack: then `end_call` does it, and a
     /// nested turn neither fires it nor stays awake for it.
     fn arm(&mut self, id: EventId) {
         let Some(event) = self.events.get(&id) else {
@@ -258,20 +261,6 @@ impl Registry {
             }
             _ => {}
         }
-    }
-}
-
-impl EventKind {
-    fn descriptor(self) -> Option<(RawFd, Direction)> {
-        match self {
-            Self::Read(fd) => Some((fd, Direction::Read)),
-            Self::Write(fd) => Some((fd, Direction::Write)),
-            Self::Timer(_) | Self::Wait(_) | Self::Deferred => None,
-        }
-    }
-
-    fn is_wait(self) -> bool {
-        matches!(self, Self::Wait(_))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use super::{Activation, EventId};
+use super::kind::{Activation, EventId};
 
 /// The armed timers of a loop. Arming, disarming and asking for the next one cost the logarithm of their number.
 #[derive(Debug, Default)]

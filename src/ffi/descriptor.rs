@@ -4,8 +4,8 @@ use std::ffi::c_int;
 use std::os::fd::{AsFd as _, FromRawFd, OwnedFd};
 
 use super::error::Failure;
-use crate::sys::Descriptor;
-use crate::sys::descriptor::{is_for_reading, is_for_writing};
+use crate::sys::descriptor::{is_for_reading, is_for_writing, is_open};
+use crate::sys::{Descriptor, Errno};
 
 /// A descriptor that stays the caller's.
 pub(super) fn lend(fd: c_int, what: &str) -> Result<Descriptor, Failure> {
@@ -29,7 +29,7 @@ pub(super) fn check_for_reading(fd: c_int, what: &str) -> Result<(), Failure> {
         return Ok(());
     }
     let text = format!("{what} {fd} is not open for reading");
-    Err(Failure::new(-libc::EBADF, text))
+    Err(Failure::system(Errno::BADF, text))
 }
 
 /// Checks that `fd` is an open descriptor that can be written to.
@@ -38,7 +38,7 @@ pub(super) fn check_for_writing(fd: c_int, what: &str) -> Result<(), Failure> {
         return Ok(());
     }
     let text = format!("{what} {fd} is not open for writing");
-    Err(Failure::new(-libc::EBADF, text))
+    Err(Failure::system(Errno::BADF, text))
 }
 
 /// Checks that `fd` is an open descriptor.
@@ -48,10 +48,9 @@ pub(super) fn check(fd: c_int, what: &str) -> Result<(), Failure> {
             "{what} is {fd}, not a descriptor"
         )));
     }
-    // SAFETY: the call only looks up a number; any is allowed.
-    if unsafe { libc::fcntl(fd, libc::F_GETFD) } == -1 {
-        return Err(Failure::new(
-            -libc::EBADF,
+    if !is_open(fd) {
+        return Err(Failure::system(
+            Errno::BADF,
             format!("{what} {fd} is not open"),
         ));
     }

@@ -5,6 +5,10 @@ use std::ffi::{CStr, c_char, c_int};
 use std::fmt::{self, Write as _};
 use std::io;
 
+use crate::relay;
+use crate::sys::Errno;
+use crate::sys::errno::errno_of;
+
 /// A pointer that must not be NULL was NULL.
 pub const AMRELAY_E_NULL: c_int = -7001;
 /// An argument or a field of an options struct has a value that is not allowed.
@@ -23,12 +27,16 @@ pub const AMRELAY_E_POISONED: c_int = -7007;
 /// The handle belongs to another thread.
 pub const AMRELAY_E_THREAD: c_int = -7008;
 
-/// The tar stream an index was made of is damaged or cut off.
+/// The tar stream an index was made of is damaged or cut off; the lines are what could be read.
 pub const AMRELAY_E_DAMAGED: c_int = -7009;
 /// The command that makes an index has failed.
 pub const AMRELAY_E_COMMAND: c_int = -7010;
-/// The tar stream an index was made of is sound, but not all its members have a line: `AMRELAY_INDEX_OMITTED`.
+/// The tar stream an index was made of is sound, but not all its members have a line. Left out are names of more than
+/// 256 KiB, and what would give the index more than 4 bytes for each byte of the archive (one long name for many
+/// members). `amrelay_index_message` and `amrelay_tee_index_message` tell how many lines.
 pub const AMRELAY_E_OMITTED: c_int = -7011;
+/// The stream an index was to be made of is in no format that is known: `AMRELAY_FORMAT_DETECT`.
+pub const AMRELAY_E_NO_ARCHIVE: c_int = -7012;
 
 /// Room for a text of this module, the final zero byte included.
 const TEXT_SIZE: usize = 256;
@@ -104,6 +112,10 @@ impl Failure {
         }
     }
 
+    pub(super) fn system(errno: Errno, text: impl Into<String>) -> Self {
+        Self::new(code_of(errno), text)
+    }
+
     pub(super) fn null(what: &str) -> Self {
         Self::new(AMRELAY_E_NULL, format!("{what} is NULL"))
     }
@@ -130,20 +142,33 @@ impl Failure {
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        Self::new(code_of(&error), error.to_string())
+        Self::new(code_of_error(&error), error.to_string())
     }
 }
 
-/// The number C sees for an error: the system's, or the nearest one for errors that Rust's library made up.
-pub(super) fn code_of(error: &io::Error) -> c_int {
-    match (error.raw_os_error(), error.kind()) {
-        (Some(number), _) => -number,
-        (None, io::ErrorKind::Unsupported) => -libc::EOPNOTSUPP,
-        (None, io::ErrorKind::OutOfMemory) => -libc::ENOMEM,
-        (None, io::ErrorKind::BrokenPipe) => -libc::EPIPE,
-        (None, io::ErrorKind::InvalidInput) => AMRELAY_E_ARGUMENT,
-        (None, _) => -libc::EIO,
+impl From<relay::Error> for Failure {
+    fn from(error: relay::Error) -> Self {
+        match error {
+            relay::Error::Argument(text) => Self::argument(text),
+            relay::Error::State(text) => Self::state(text),
+            relay::Error::Limit(text) => Self::limit(text),
+            relay::Error::System(error) => error.into(),
+        }
     }
+}
+
+/// The code that C sees for a number of the system.
+pub(super) fn code_of(errno: Errno) -> c_int {
+    -errno.raw_os_error()
+}
+
+/// The code that C sees for an error.
+pub(super) fn code_of_error(error: &io::Error) -> c_int {
+    // No system call says so in this way: it is Rust's library that does not take an argument.
+    if error.raw_os_error().is_none() && error.kind() == io::ErrorKind::InvalidInput {
+        return AMRELAY_E_ARGUMENT;
+    }
+    code_of(errno_of(error))
 }
 
 /// The text of the library's own codes.
@@ -161,6 +186,7 @@ fn own_text(code: c_int) -> Option<&'static CStr> {
         AMRELAY_E_DAMAGED => c"the archive is damaged",
         AMRELAY_E_COMMAND => c"the index command has failed",
         AMRELAY_E_OMITTED => c"not all members of the archive are in its index",
+        AMRELAY_E_NO_ARCHIVE => c"the stream is no archive",
         _ => return None,
     })
 }
@@ -247,10 +273,10 @@ mod tests {
             (io::ErrorKind::InvalidInput, AMRELAY_E_ARGUMENT),
             (io::ErrorKind::UnexpectedEof, -libc::EIO),
         ] {
-            assert_eq!(code_of(&kind.into()), code);
+            assert_eq!(code_of_error(&kind.into()), code);
         }
         assert_eq!(
-            code_of(&io::Error::from_raw_os_error(libc::ENOSPC)),
+            code_of_error(&io::Error::from_raw_os_error(libc::ENOSPC)),
             -libc::ENOSPC
         );
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::error::Failure;
 use super::guard::guard;
-use super::handle::{Handle, Marks, check_out, enter, publish, retire};
+use super::handle::{Handle, Marks, check_out, enter, free, publish};
 use crate::event::{EventId, EventKind, EventLoop};
 
 /// Kind of an event: its id is a descriptor; it fires when there is something to read, end of file, hang-up or an
@@ -57,9 +57,9 @@ pub type amrelay_event_fn = Option<unsafe extern "C" fn(arg: *mut c_void)>;
 ///
 /// NULL: `out` NULL is refused.
 ///
-/// Returns: 0; `AMRELAY_E_NULL`; -EMFILE, -ENFILE and -ENOMEM from the system; `AMRELAY_E_PANIC`.
+/// Returns: 0; `AMRELAY_E_NULL`; -EMFILE, -ENFILE and -ENOMEM from the system.
 ///
-/// Threads: any thread; the loop, its links and its sinks belong to it from then on.
+/// Threads: any; the loop, its links and its sinks belong to it from then on.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn amrelay_loop_new(out: *mut *mut amrelay_loop) -> c_int {
     guard("amrelay_loop_new", || {
@@ -84,14 +84,12 @@ pub unsafe extern "C" fn amrelay_loop_new(out: *mut *mut amrelay_loop) -> c_int 
 ///
 /// NULL: does nothing.
 ///
-/// Returns: nothing; from another thread it does nothing (see `amrelay_error`).
-///
-/// Threads: the loop's thread, in callbacks too.
+/// Returns: nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn amrelay_loop_free(r#loop: *mut amrelay_loop) {
     // SAFETY: the caller passes NULL or a loop that is not freed, and does not use it again.
     unsafe {
-        retire("amrelay_loop_free", r#loop, |handle| {
+        free("amrelay_loop_free", r#loop, |handle| {
             handle.events.quit();
             handle.events.release_all();
         });
@@ -106,11 +104,8 @@ pub unsafe extern "C" fn amrelay_loop_free(r#loop: *mut amrelay_loop) {
 ///
 /// NULL: `loop` and `out` NULL are refused; `fn` NULL makes an event without a callback; `arg` may be NULL.
 ///
-/// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_ARGUMENT` if `kind` is not one of `AMRELAY_EVENT_`, a descriptor or a
-/// number of milliseconds is negative, or a descriptor is more than `INT_MAX`; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`,
-/// `AMRELAY_E_POISONED`.
-///
-/// Threads: the loop's thread, in callbacks too.
+/// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_ARGUMENT` if `kind` is not one of `AMRELAY_EVENT_`, a descriptor or a number
+/// of milliseconds is negative, or a descriptor is more than `INT_MAX`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn amrelay_event_create(
     r#loop: *mut amrelay_loop,
@@ -148,9 +143,7 @@ pub unsafe extern "C" fn amrelay_event_create(
 /// NULL: `loop` NULL is refused.
 ///
 /// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_STATE` if the loop has no such event; -EBADF if the event's descriptor is
-/// not open; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
-///
-/// Threads: the loop's thread, in callbacks too.
+/// not open.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn amrelay_event_activate(
     r#loop: *mut amrelay_loop,
@@ -171,10 +164,7 @@ pub unsafe extern "C" fn amrelay_event_activate(
 ///
 /// NULL: `loop` NULL is refused.
 ///
-/// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_STATE` if the loop has no such event; `AMRELAY_E_THREAD`,
-/// `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
-///
-/// Threads: the loop's thread, in callbacks too, the event's own included.
+/// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_STATE` if the loop has no such event.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn amrelay_event_release(
     r#loop: *mut amrelay_loop,
@@ -198,10 +188,7 @@ pub unsafe extern "C" fn amrelay_event_release(
 ///
 /// NULL: `loop` NULL is refused.
 ///
-/// Returns: how many events fired, 0 if none; `AMRELAY_E_NULL`; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`,
-/// `AMRELAY_E_POISONED`.
-///
-/// Threads: the loop's thread, in callbacks too.
+/// Returns: how many events fired, 0 if none; `AMRELAY_E_NULL`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn amrelay_event_wakeup(r#loop: *mut amrelay_loop, id: i64) -> c_int {
     // SAFETY: the caller passes NULL or a loop that is not freed.
@@ -215,14 +202,13 @@ pub unsafe extern "C" fn amrelay_event_wakeup(r#loop: *mut amrelay_loop, id: i64
 /// Turns the loop until an event has fired (an `AMRELAY_EVENT_WAIT` event: until it is released). It also returns when
 /// the event is released, and when nothing is left that keeps `amrelay_loop_turns` going.
 ///
+/// Events whose callback is running do not fire in it.
+///
 /// Ownership: nothing changes hands.
 ///
 /// NULL: `loop` NULL is refused.
 ///
-/// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_STATE` if the loop has no such event; -errno as `amrelay_loop_turns`;
-/// `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
-///
-/// Threads: the loop's thread, in callbacks too: events whose callback is running do not fire in it.
+/// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_STATE` if the loop has no such event; -errno as `amrelay_loop_turns`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn amrelay_event_wait(
     r#loop: *mut amrelay_loop,
@@ -240,12 +226,14 @@ pub unsafe extern "C" fn amrelay_event_wait(
 
 /// Turns the loop as long as there is something to wait for. That is:
 ///
+/// Events whose callback is running do not fire in it.
+///
 /// * an active event of any kind but `AMRELAY_EVENT_WAIT`, be its descriptor closed meanwhile;
-/// * a stream that has neither ended nor been freed, unless it is paused;
+/// * a stream that has neither ended nor been freed;
 /// * a link that has frames to write, and a closed link until `on_closed`;
 /// * a sink that has bytes to write or a function to call.
 ///
-/// An open link with nothing to write, a paused stream and an empty sink do not keep it going, nor does a tee.
+/// An open link with nothing to write and an empty sink do not keep it going, nor does a tee.
 ///
 /// With `nonblock` other than 0: makes one turn at most, and does not wait for anything.
 ///
@@ -253,10 +241,7 @@ pub unsafe extern "C" fn amrelay_event_wait(
 ///
 /// NULL: `loop` NULL is refused.
 ///
-/// Returns: 0; `AMRELAY_E_NULL`; -errno if the system refuses to wait: no event is lost, and the next call waits anew;
-/// `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
-///
-/// Threads: the loop's thread, in callbacks too: events whose callback is running do not fire in it.
+/// Returns: 0; `AMRELAY_E_NULL`; -errno if the system refuses to wait: no event is lost, and the next call waits anew.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn amrelay_loop_turns(r#loop: *mut amrelay_loop, nonblock: c_int) -> c_int {
     // SAFETY: the caller passes NULL or a loop that is not freed.
@@ -274,10 +259,7 @@ pub unsafe extern "C" fn amrelay_loop_turns(r#loop: *mut amrelay_loop, nonblock:
 ///
 /// NULL: `loop` NULL is refused.
 ///
-/// Returns: 0; `AMRELAY_E_NULL`; -errno as `amrelay_loop_turns`; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`,
-/// `AMRELAY_E_POISONED`.
-///
-/// Threads: the loop's thread, in callbacks too.
+/// Returns: 0; `AMRELAY_E_NULL`; -errno as `amrelay_loop_turns`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn amrelay_loop_run(r#loop: *mut amrelay_loop) -> c_int {
     // SAFETY: the caller passes NULL or a loop that is not freed.
@@ -289,15 +271,14 @@ pub unsafe extern "C" fn amrelay_loop_run(r#loop: *mut amrelay_loop) -> c_int {
     }
 }
 
-/// Lets every `amrelay_loop_run` on the stack return at the end of its turn. Does nothing if there is none.
+/// Lets every `amrelay_loop_run` on the stack return at the end of its turn. Meant for callbacks; does nothing if there is
+/// none.
 ///
 /// Ownership: nothing changes hands.
 ///
 /// NULL: `loop` NULL is refused.
 ///
-/// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
-///
-/// Threads: the loop's thread, meant for callbacks.
+/// Returns: 0; `AMRELAY_E_NULL`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn amrelay_loop_quit(r#loop: *mut amrelay_loop) -> c_int {
     // SAFETY: the caller passes NULL or a loop that is not freed.

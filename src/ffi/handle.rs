@@ -138,11 +138,11 @@ pub(super) unsafe fn enter<T: Handle>(
     })
 }
 
-/// Runs the body of an export that ends a handle with the reference that C gives up.
+/// Runs the body of an export that ends a handle, with the reference that C hands over.
 ///
 /// # Safety
 /// As for [`hold`]; after success the pointer is not used again.
-pub(super) unsafe fn surrender<T: Handle>(
+pub(super) unsafe fn consume<T: Handle>(
     function: &str,
     pointer: *mut T,
     body: impl FnOnce(Arc<T>) -> Result<c_int, Failure>,
@@ -150,7 +150,7 @@ pub(super) unsafe fn surrender<T: Handle>(
     guard(function, || {
         // SAFETY: the caller's promise is the same.
         drop(unsafe { hold(pointer) }?);
-        // SAFETY: `publish` made the pointer with `Arc::into_raw`, and C gives up the reference that is in it.
+        // SAFETY: `publish` made the pointer with `Arc::into_raw`, and C hands over the reference that is in it.
         body(unsafe { Arc::from_raw(pointer) })
     })
 }
@@ -160,14 +160,14 @@ pub(super) unsafe fn surrender<T: Handle>(
 ///
 /// # Safety
 /// As for [`hold`]; the pointer is not used again.
-pub(super) unsafe fn retire<T: Handle>(function: &str, pointer: *mut T, body: impl FnOnce(Arc<T>)) {
+pub(super) unsafe fn free<T: Handle>(function: &str, pointer: *mut T, body: impl FnOnce(Arc<T>)) {
     guard(function, || {
         // SAFETY: the caller promised that a pointer that is not NULL is alive.
         let Some(handle) = (unsafe { pointer.as_ref() }) else {
             return Ok(0);
         };
         handle.marks().check_thread()?;
-        // SAFETY: as in `surrender`.
+        // SAFETY: as in `consume`.
         body(unsafe { Arc::from_raw(pointer) });
         Ok(0)
     });

@@ -5,30 +5,22 @@ use std::sync::{Mutex, OnceLock};
 
 use libc::size_t;
 
-use super::error::Failure;
+use super::error::{AMRELAY_E_DAMAGED, AMRELAY_E_NO_ARCHIVE, AMRELAY_E_OMITTED, Failure};
 use super::guard::guard;
-use super::handle::{Handle, Marks, check_out, enter, hold, publish, retire};
+use super::handle::{Handle, Marks, check_out, enter, free, hold, publish};
 use super::layout::{self, Layout};
 use crate::index::{Outcome, TarIndex};
 
-/// State of an index: nothing was wrong with the archive.
-pub const AMRELAY_INDEX_COMPLETE: i32 = 0;
-/// State of an index: the archive is damaged or cut off; the lines are what could be read.
-pub const AMRELAY_INDEX_DAMAGED: i32 = 1;
-/// State of an index: nothing was wrong with the archive, but not all its members have a line. Left out are names of
-/// more than 256 KiB, and what would give the index more than 4 bytes for each byte of the archive (one long name for
-/// many members). `amrelay_index_message` tells how many lines.
-pub const AMRELAY_INDEX_OMITTED: i32 = 3;
-/// State of an index with a format to be detected: the stream is in no format that is known, and there is no line.
-pub const AMRELAY_INDEX_NO_ARCHIVE: i32 = 2;
-
 /// Format of an indexed stream: tar. As GNU tar does, headers are looked for even behind bytes that are none.
-pub const AMRELAY_INDEX_FORMAT_TAR: u32 = 0;
+pub const AMRELAY_FORMAT_TAR: u32 = 0;
 /// Format of an indexed stream: to be detected. The stream is taken for tar if its first 512 bytes are a tar header
-/// with a fitting checksum, or all zeros (an archive without members).
-pub const AMRELAY_INDEX_FORMAT_DETECT: u32 = 1;
+/// with a fitting checksum, or all zeros (an archive without members). If it is in no format that is known, all that comes
+/// is skippable, no line is given, and the code is `AMRELAY_E_NO_ARCHIVE`.
+pub const AMRELAY_FORMAT_DETECT: u32 = 1;
 
 /// The index of one tar stream: what `LC_ALL=C tar -tf - | sed -e 's/^\.//'` prints for it.
+///
+/// It belongs to no thread: it may go from one to another, but only one may use it at a time.
 pub struct amrelay_index {
     marks: Marks,
     parser: Mutex<TarIndex>,
@@ -50,6 +42,21 @@ impl Handle for amrelay_index {
     }
 }
 
+/// What an index needs to know.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct amrelay_index_options {
+    /// `sizeof(amrelay_index_options)`.
+    pub size: size_t,
+    /// One of `AMRELAY_FORMAT_`.
+    pub format: u32,
+}
+
+// SAFETY: repr(C), the size first, then an integer.
+unsafe impl Layout for amrelay_index_options {
+    const NAME: &'static str = "options";
+}
+
 /// Takes the next piece of the index, valid during the call only. Lines end with a newline; a piece need not.
 pub type amrelay_index_line_fn =
     Option<unsafe extern "C" fn(arg: *mut c_void, buf: *const c_void, len: size_t)>;
@@ -65,8 +72,8 @@ pub struct amrelay_index_result {
     /// Bytes of the stream before the first fault, or before the header of the first member whose line is left out; 0 if
     /// there was none.
     pub offset: u64,
-    /// `AMRELAY_INDEX_COMPLETE`, `AMRELAY_INDEX_DAMAGED`, `AMRELAY_INDEX_NO_ARCHIVE` or `AMRELAY_INDEX_OMITTED`.
-    pub state: i32,
+    /// 0: nothing was wrong with the archive; `AMRELAY_E_DAMAGED`, `AMRELAY_E_OMITTED`, or `AMRELAY_E_NO_ARCHIVE`.
+    pub code: i32,
     /// 1 if the archive's end mark was seen; 0 if the stream ended before it.
     pub end_mark: u32,
 }
@@ -76,47 +83,25 @@ unsafe impl Layout for amrelay_index_result {
     const NAME: &'static str = "result";
 }
 
-/// Makes an index that is at the beginning of a tar stream. It needs less than 2 MiB whatever the stream holds.
+/// Makes an index that is at the beginning of a stream. It needs less than 2 MiB whatever the stream holds.
 ///
-/// Ownership: `*out` is the caller's, to be freed with `amrelay_index_free`; after a failure it is unchanged.
+/// Ownership: `*out` is the caller's, to be freed with `amrelay_index_free`; after a failure it is unchanged. `options`
+/// is copied.
 ///
-/// NULL: `out` NULL is refused.
+/// NULL: `options` and `out` NULL are refused.
 ///
-/// Returns: 0; `AMRELAY_E_NULL` for `out` NULL.
-///
-/// Threads: any thread; the index may go from thread to thread, but only one may use it at a time.
+/// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if the format is not one of `AMRELAY_FORMAT_`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn amrelay_index_new(out: *mut *mut amrelay_index) -> c_int {
-    guard("amrelay_index_new", || {
-        check_out(out)?;
-        // SAFETY: not NULL, so the caller's variable.
-        unsafe { publish(amrelay_index::new(AMRELAY_INDEX_FORMAT_TAR)?, out) };
-        Ok(0)
-    })
-}
-
-/// Makes an index like `amrelay_index_new`, of a stream whose format is named or to be detected.
-///
-/// If it is to be detected and is not known, all that comes is skippable, no line is given, and the state is
-/// `AMRELAY_INDEX_NO_ARCHIVE`.
-///
-/// Ownership: `*out` is the caller's, to be freed with `amrelay_index_free`; after a failure it is unchanged.
-///
-/// NULL: `out` NULL is refused.
-///
-/// Returns: 0; `AMRELAY_E_NULL` for `out` NULL; `AMRELAY_E_ARGUMENT` if `format` is neither
-/// `AMRELAY_INDEX_FORMAT_TAR` nor `AMRELAY_INDEX_FORMAT_DETECT`.
-///
-/// Threads: as for `amrelay_index_new`.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn amrelay_index_new_format(
-    format: u32,
+pub unsafe extern "C" fn amrelay_index_new(
+    options: *const amrelay_index_options,
     out: *mut *mut amrelay_index,
 ) -> c_int {
-    guard("amrelay_index_new_format", || {
+    guard("amrelay_index_new", || {
+        // SAFETY: the caller passes NULL or a struct as large as its size says.
+        let options = unsafe { layout::read(options) }?;
         check_out(out)?;
         // SAFETY: not NULL, so the caller's variable.
-        unsafe { publish(amrelay_index::new(format)?, out) };
+        unsafe { publish(amrelay_index::new(options.format)?, out) };
         Ok(0)
     })
 }
@@ -125,15 +110,15 @@ pub unsafe extern "C" fn amrelay_index_new_format(
 ///
 /// However the stream is split, the lines are the same. A damaged archive is no failure: `amrelay_index_finish` tells.
 ///
+/// `fn` may free the index; other calls for this index from `fn` fail.
+///
 /// Ownership: `buf` stays the caller's and is not used after the call. `arg` is handed to `fn` unchanged.
 ///
 /// NULL: `index` and `fn` NULL are refused, `buf` NULL only if `len` is not 0; `arg` may be NULL.
 ///
 /// Returns: 0; `AMRELAY_E_NULL` for a pointer that must not be NULL; `AMRELAY_E_ARGUMENT` if `len` exceeds
-/// `PTRDIFF_MAX`; `AMRELAY_E_STATE` after `amrelay_index_finish`, and for a call from `fn` or from a second thread
-/// while a call is under way; `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
-///
-/// Threads: one thread at a time. `fn` may free the index; other calls for this index from `fn` fail.
+/// `PTRDIFF_MAX`; `AMRELAY_E_STATE` after `amrelay_index_finish`, and for a call from `fn` or from a second thread while
+/// a call is under way.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn amrelay_index_push(
     index: *mut amrelay_index,
@@ -166,9 +151,7 @@ pub unsafe extern "C" fn amrelay_index_push(
 ///
 /// NULL: `index` NULL gives 0.
 ///
-/// Returns: the number of bytes; 0 for NULL, after a panic, and while a call for this index is under way.
-///
-/// Threads: one thread at a time.
+/// Returns: the number of bytes; 0 for NULL, after a defect, and while a call for this index is under way.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn amrelay_index_skippable(index: *const amrelay_index) -> u64 {
     let mut count = 0;
@@ -189,9 +172,7 @@ pub unsafe extern "C" fn amrelay_index_skippable(index: *const amrelay_index) ->
 /// NULL: `index` NULL is refused.
 ///
 /// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_ARGUMENT` if `n` is more than `amrelay_index_skippable` tells;
-/// `AMRELAY_E_STATE` as for `amrelay_index_push`; `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
-///
-/// Threads: one thread at a time.
+/// `AMRELAY_E_STATE` as for `amrelay_index_push`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn amrelay_index_skip(index: *mut amrelay_index, n: u64) -> c_int {
     // SAFETY: the caller passes NULL or an index that is not freed.
@@ -217,11 +198,8 @@ pub unsafe extern "C" fn amrelay_index_skip(index: *mut amrelay_index, n: u64) -
 ///
 /// NULL: `index` and `result` NULL are refused.
 ///
-/// Returns: 0, for a damaged archive or none too: see `result->state`; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE` if
-/// `result->size` is not known; `AMRELAY_E_STATE` for a call from the line function; `AMRELAY_E_PANIC`,
-/// `AMRELAY_E_POISONED`.
-///
-/// Threads: one thread at a time.
+/// Returns: 0, for a damaged archive or none too: see `result->code`; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE` if
+/// `result->size` is not known; `AMRELAY_E_STATE` for a call from the line function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn amrelay_index_finish(
     index: *mut amrelay_index,
@@ -243,9 +221,7 @@ pub unsafe extern "C" fn amrelay_index_finish(
 ///
 /// NULL: `index` NULL gives "".
 ///
-/// Returns: one line without its end; "" before `amrelay_index_finish`, if the index is complete, and after a panic.
-///
-/// Threads: one thread at a time.
+/// Returns: one line without its end; "" before `amrelay_index_finish`, if the index is complete, and after a defect.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn amrelay_index_message(index: *const amrelay_index) -> *const c_char {
     let mut message = c"".as_ptr();
@@ -260,32 +236,30 @@ pub unsafe extern "C" fn amrelay_index_message(index: *const amrelay_index) -> *
     message
 }
 
-/// Frees an index.
+/// Frees an index. Its line function may do it, too.
 ///
 /// Ownership: `index` and its message are gone.
 ///
 /// NULL: does nothing.
 ///
 /// Returns: nothing.
-///
-/// Threads: the thread that uses it; the line function may do it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn amrelay_index_free(index: *mut amrelay_index) {
     // SAFETY: the caller passes NULL or an index that is not freed, and does not use it again.
-    unsafe { retire("amrelay_index_free", index, drop) };
+    unsafe { free("amrelay_index_free", index, drop) };
 }
 
 impl amrelay_index {
     fn new(format: u32) -> Result<Self, Failure> {
         let parser = match format {
-            AMRELAY_INDEX_FORMAT_TAR => TarIndex::new(),
-            AMRELAY_INDEX_FORMAT_DETECT => TarIndex::detecting(),
+            AMRELAY_FORMAT_TAR => TarIndex::new(),
+            AMRELAY_FORMAT_DETECT => TarIndex::detecting(),
             _ => return Err(Failure::argument(format!("{format} is no format"))),
         };
         Ok(Self {
             marks: Marks::any_thread(),
             parser: Mutex::new(parser),
-            detecting: format == AMRELAY_INDEX_FORMAT_DETECT,
+            detecting: format == AMRELAY_FORMAT_DETECT,
             end: OnceLock::new(),
         })
     }
@@ -310,21 +284,21 @@ impl amrelay_index {
             return Err(Failure::state("a call for this index is under way"));
         };
         let end = self.end.get_or_init(|| End::new(parser.finish()));
-        let (state, offset, end_mark) = match end.outcome {
-            Outcome::Complete { end_mark } => (AMRELAY_INDEX_COMPLETE, 0, end_mark),
+        let (code, offset, end_mark) = match end.outcome {
+            Outcome::Complete { end_mark } => (0, 0, end_mark),
             Outcome::Omitted {
                 offset, end_mark, ..
-            } => (AMRELAY_INDEX_OMITTED, offset, end_mark),
+            } => (AMRELAY_E_OMITTED, offset, end_mark),
             Outcome::Damaged { what, offset, .. } if self.detecting && what.is_no_archive() => {
-                (AMRELAY_INDEX_NO_ARCHIVE, offset, false)
+                (AMRELAY_E_NO_ARCHIVE, offset, false)
             }
-            Outcome::Damaged { offset, .. } => (AMRELAY_INDEX_DAMAGED, offset, false),
+            Outcome::Damaged { offset, .. } => (AMRELAY_E_DAMAGED, offset, false),
         };
         Ok(amrelay_index_result {
             size: size_of::<amrelay_index_result>(),
             entries: parser.entries(),
             offset,
-            state,
+            code,
             end_mark: end_mark.into(),
         })
     }

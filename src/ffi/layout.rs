@@ -44,9 +44,9 @@ pub(super) unsafe fn read<T: Layout>(pointer: *const T) -> Result<T, Failure> {
     Ok(unsafe { pointer.read() })
 }
 
-/// A size of which 0 says that the choice is the library's.
-pub(super) fn wish(size: size_t) -> Option<usize> {
-    (size > 0).then_some(size)
+/// A number of which 0 says that the choice is the library's.
+pub(super) fn wish<T: Default + PartialEq>(number: T) -> Option<T> {
+    (number != T::default()).then_some(number)
 }
 
 /// Refuses flags that this library does not know.

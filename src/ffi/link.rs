@@ -8,15 +8,14 @@ use std::time::Duration;
 
 use libc::size_t;
 
+use super::callback::{check_code, host_error, notification, on_error};
 use super::descriptor;
 use super::error::Failure;
 use super::event::amrelay_loop;
-use super::handle::{Handle, Marks, check_out, enter, publish, retire, surrender};
+use super::handle::{Handle, Marks, check_out, consume, enter, free, publish};
 use super::layout::{self, Layout};
-use crate::relay::{
-    Callbacks, CodeCallback, Error, Link, LinkKind, LinkOptions, Notification, SealCallback, Taken,
-    WriteCallback,
-};
+use crate::relay::{Callbacks, Link, LinkKind, LinkOptions, SealCallback, Taken, WriteCallback};
+use crate::sys::Errno;
 
 /// Kind of a link: one stream, as it is; the end is marked by closing the connection (Amanda's `auth bsd`).
 pub const AMRELAY_LINK_RAW: u32 = 0;
@@ -74,7 +73,7 @@ pub struct amrelay_link_options {
     /// (`TCP_NOTSENT_LOWAT`). On a callback link it is not touched, only waited for.
     pub fd: c_int,
     /// Called once with -errno when the connection has failed, after the `on_end` of its streams; with -ETIMEDOUT when
-    /// a closing link was given up, see `close_timeout_ms`. NULL: nobody is told.
+    /// that of a closing link takes nothing more, see `close_timeout_ms`. NULL: nobody is told.
     pub on_error: Option<unsafe extern "C" fn(arg: *mut c_void, code: c_int)>,
     /// Called once after `amrelay_link_close`, maybe before that returns: nothing more will be written and no function
     /// of the link will be called any more. NULL: nobody is told.
@@ -132,9 +131,7 @@ unsafe impl Layout for amrelay_link_options {
 ///
 /// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if the kind is not one of `AMRELAY_LINK_`, `fd`
 /// is negative or not for writing, or a function is given that the kind has no use for; `AMRELAY_E_LIMIT` if
-/// `frame_size` is too large; -EBADF if `fd` is not open; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
-///
-/// Threads: the loop's thread, in callbacks too.
+/// `frame_size` is too large; -EBADF if `fd` is not open.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn amrelay_link_new(
     r#loop: *mut amrelay_loop,
@@ -168,15 +165,12 @@ pub unsafe extern "C" fn amrelay_link_new(
 ///
 /// NULL: `link` NULL is refused, `buf` NULL only if `len` is not 0.
 ///
-/// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_ARGUMENT` if `len` exceeds `PTRDIFF_MAX`; `AMRELAY_E_LIMIT` if `len` is
-/// more than 4 MiB (a receiver would refuse it), or the queue is full: more than 1 MiB would wait behind its first
-/// frame, where each counts 72 bytes more than its payload; `AMRELAY_E_STATE` on a raw link, and while a stream of the
-/// link has that handle, whose bytes would be mixed; -errno if the connection has failed; -ENOMEM if there is no memory
-/// for the frame (it is not queued, the link stays as it is); `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`,
-/// `AMRELAY_E_POISONED`. A full queue means a peer that does not read: this frame is not queued, the link stays as it
-/// is, and the caller may close or free it.
-///
-/// Threads: the loop's thread, in callbacks too.
+/// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_ARGUMENT` if `len` exceeds `PTRDIFF_MAX`; `AMRELAY_E_LIMIT` if `len` is more
+/// than 4 MiB (a receiver would refuse it), or the queue is full: more than 1 MiB would wait behind its first frame,
+/// where each counts 72 bytes more than its payload; `AMRELAY_E_STATE` on a raw link, and while a stream of the link has
+/// that handle, whose bytes would be mixed; -errno if the connection has failed; -ENOMEM if there is no memory for the
+/// frame (it is not queued, the link stays as it is). A full queue means a peer that does not read: this frame is not
+/// queued, the link stays as it is, and the caller may close or free it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn amrelay_link_send(
     link: *mut amrelay_link,
@@ -205,15 +199,12 @@ pub unsafe extern "C" fn amrelay_link_send(
 ///
 /// NULL: `link` NULL is refused.
 ///
-/// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_THREAD`, `AMRELAY_E_POISONED`; `AMRELAY_E_PANIC`, after which the link is
-/// gone.
-///
-/// Threads: the loop's thread, in callbacks too, the link's own included.
+/// Returns: 0; `AMRELAY_E_NULL`. After `AMRELAY_E_PANIC` the link is gone, too.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn amrelay_link_close(link: *mut amrelay_link) -> c_int {
     // SAFETY: the caller passes NULL or a link that is not freed, and does not use it again.
     unsafe {
-        surrender("amrelay_link_close", link, |link| {
+        consume("amrelay_link_close", link, |link| {
             // No call that is still on the stack has the link: none of them runs callbacks while it does.
             if let Some(link) = Arc::into_inner(link) {
                 link.link.close();
@@ -230,24 +221,11 @@ pub unsafe extern "C" fn amrelay_link_close(link: *mut amrelay_link) -> c_int {
 ///
 /// NULL: does nothing.
 ///
-/// Returns: nothing; from another thread it does nothing (see `amrelay_error`).
-///
-/// Threads: the loop's thread, in callbacks too, the link's own included.
+/// Returns: nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn amrelay_link_free(link: *mut amrelay_link) {
     // SAFETY: the caller passes NULL or a link that is not freed, and does not use it again.
-    unsafe { retire("amrelay_link_free", link, drop) };
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        match error {
-            Error::Argument(text) => Self::argument(text),
-            Error::State(text) => Self::state(text),
-            Error::Limit(text) => Self::limit(text),
-            Error::System(error) => error.into(),
-        }
-    }
+    unsafe { free("amrelay_link_free", link, drop) };
 }
 
 impl amrelay_link_options {
@@ -267,9 +245,8 @@ impl amrelay_link_options {
             kind,
             frame_size: layout::wish(self.frame_size),
             pipe_size: layout::wish(self.pipe_size),
-            close_timeout: (self.close_timeout_ms > 0)
-                .then(|| Duration::from_millis(self.close_timeout_ms)),
-            on_error: code_callback(self.on_error, self.arg),
+            close_timeout: layout::wish(self.close_timeout_ms).map(Duration::from_millis),
+            on_error: on_error(self.on_error, self.arg),
             on_closed: notification(self.on_closed, self.arg),
         })
     }
@@ -318,9 +295,9 @@ impl amrelay_link_options {
             check_code(code)?;
             // SAFETY: the host's function stored where its `out_len` bytes are.
             let copied = unsafe { layout::bytes(out, out_len) }
-                .map_err(|_| libc::EIO)
+                .map_err(|_| Errno::IO)
                 .and_then(|bytes| {
-                    sealed.try_reserve(bytes.len()).map_err(|_| libc::ENOMEM)?;
+                    sealed.try_reserve(bytes.len()).map_err(|_| Errno::NOMEM)?;
                     sealed.extend_from_slice(bytes);
                     Ok(())
                 });
@@ -328,7 +305,7 @@ impl amrelay_link_options {
                 // SAFETY: what `seal` stored, once.
                 unsafe { seal_free(arg, out) };
             }
-            copied.map_err(io::Error::from_raw_os_error)
+            copied.map_err(io::Error::from)
         }))
     }
 }
@@ -340,48 +317,8 @@ fn taken(answer: i64, len: usize) -> io::Result<Taken> {
         AMRELAY_WANT_READ => Ok(Taken::WantRead),
         1.. => match usize::try_from(answer) {
             Ok(count) if count <= len => Ok(Taken::Bytes(count)),
-            _ => Err(io::Error::from_raw_os_error(libc::EIO)),
+            _ => Err(Errno::IO.into()),
         },
-        _ => Err(c_int::try_from(answer).map_or_else(|_| host_error(0), host_error)),
+        _ => Err(host_error(answer)),
     }
-}
-
-/// The result of a host's function: 0, or -errno.
-pub(super) fn check_code(code: c_int) -> io::Result<()> {
-    if code == 0 {
-        Ok(())
-    } else {
-        Err(host_error(code))
-    }
-}
-
-/// Linux's largest errno; other systems' are far smaller.
-const MAX_ERRNO: c_int = 4095;
-
-/// The error for a host's -errno; what is no errno becomes EIO.
-fn host_error(code: c_int) -> io::Error {
-    let errno = code
-        .checked_neg()
-        .filter(|number| (1..=MAX_ERRNO).contains(number));
-    io::Error::from_raw_os_error(errno.unwrap_or(libc::EIO))
-}
-
-/// The callback for a C function that is told a code.
-pub(super) fn code_callback(
-    function: Option<unsafe extern "C" fn(arg: *mut c_void, code: c_int)>,
-    arg: *mut c_void,
-) -> Option<CodeCallback> {
-    let function = function?;
-    // SAFETY: the host gave function and argument for this.
-    Some(Rc::new(move |code| unsafe { function(arg, code) }))
-}
-
-/// The callback for a C function that is told nothing.
-pub(super) fn notification(
-    function: Option<unsafe extern "C" fn(arg: *mut c_void)>,
-    arg: *mut c_void,
-) -> Option<Notification> {
-    let function = function?;
-    // SAFETY: the host gave function and argument for this.
-    Some(Rc::new(move || unsafe { function(arg) }))
 }

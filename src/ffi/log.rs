@@ -5,19 +5,15 @@ use std::ffi::{CString, c_char, c_int, c_void};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Once, PoisonError, RwLock};
 
-use log::{LevelFilter, Log, Metadata, Record};
+use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use super::error::Failure;
 use super::guard::guard;
 
 /// Level of a log line: a defect of the library.
 pub const AMRELAY_LOG_ERROR: c_int = 1;
-/// Level of a log line: something went wrong and work goes on without it.
-pub const AMRELAY_LOG_WARNING: c_int = 2;
-/// Level of a log line: a step of the work.
-pub const AMRELAY_LOG_INFO: c_int = 3;
-/// Level of a log line: details, calls that failed among them.
-pub const AMRELAY_LOG_DEBUG: c_int = 4;
+/// Level of a log line: a call that failed.
+pub const AMRELAY_LOG_DEBUG: c_int = 2;
 
 /// Takes a log line of the library: one line without its end, valid during the call only.
 ///
@@ -68,11 +64,15 @@ impl Log for Bridge {
         let Ok(message) = CString::new(line) else {
             return;
         };
+        let level = match record.level() {
+            Level::Error => AMRELAY_LOG_ERROR,
+            _ => AMRELAY_LOG_DEBUG,
+        };
         if TELLING.replace(true) {
             return;
         }
         // SAFETY: the host gave function and argument for this; the message lives until the call returns.
-        unsafe { (target.function)(target.arg, record.level() as c_int, message.as_ptr()) };
+        unsafe { (target.function)(target.arg, level, message.as_ptr()) };
         TELLING.set(false);
     }
 

@@ -12,9 +12,10 @@
 )]
 #![allow(
     clippy::missing_safety_doc,
-    reason = "the five fixed parts of each comment (what, Ownership, NULL, Returns, Threads) are the contract, written for C"
+    reason = "the fixed parts of each comment (what, Ownership, NULL, Returns, and Threads where they are special) are the contract, written for C"
 )]
 
+mod callback;
 mod descriptor;
 pub mod error;
 pub mod event;
@@ -29,4 +30,5 @@ pub mod stats;
 pub mod stream;
 pub mod tee;
 mod tee_check;
+pub mod tee_options;
 pub mod version;

@@ -4,13 +4,13 @@ use std::ffi::{c_int, c_void};
 
 use libc::size_t;
 
+use super::callback::{notification, on_end};
 use super::descriptor;
 use super::error::Failure;
 use super::event::amrelay_loop;
-use super::handle::{Handle, Marks, check_out, enter, publish, retire};
+use super::handle::{Handle, Marks, check_out, enter, free, publish};
 use super::layout::{self, Layout};
-use super::link::{code_callback, notification};
-use super::stats::{AMRELAY_METHOD_COPY, amrelay_stats};
+use super::stats::amrelay_stats;
 use crate::relay::{Sink, SinkOptions};
 
 /// Flag of a sink: the descriptor is the sink's, which closes it when it ends or is freed.
@@ -44,9 +44,9 @@ pub struct amrelay_sink_options {
     pub fd: c_int,
     /// `AMRELAY_SINK_` flags, 0 for none.
     pub flags: u32,
-    /// More queued bytes than this ask for a pause; 0 stands for 256 KiB.
+    /// More queued bytes than this ask for a pause; 0: 256 KiB.
     pub high_water: size_t,
-    /// When no more bytes than this are queued the pause is over; 0 stands for 64 KiB, or for `high_water` if less.
+    /// When no more bytes than this are queued the pause is over; 0: 64 KiB, or `high_water` if that is less.
     pub low_water: size_t,
     /// Called when a pause that `amrelay_sink_push` asked for is over, after `amrelay_sink_finish` too. A sink that
     /// ends while it is paused, by a failure or because the rest is written at once, does not call it: `on_end` alone
@@ -74,10 +74,7 @@ unsafe impl Layout for amrelay_sink_options {
 /// NULL: `loop`, `options` and `out` NULL are refused.
 ///
 /// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if `fd` is negative or not for writing, a flag
-/// unknown, or `low_water` above `high_water`; -EBADF if `fd` is not open; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`,
-/// `AMRELAY_E_POISONED`.
-///
-/// Threads: the loop's thread, in callbacks too.
+/// unknown, or `low_water` above `high_water`; -EBADF if `fd` is not open.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn amrelay_sink_new(
     r#loop: *mut amrelay_loop,
@@ -115,10 +112,7 @@ pub unsafe extern "C" fn amrelay_sink_new(
 /// Returns: 0; 1 if more than `high_water` is queued: push nothing more before `on_resume`; `AMRELAY_E_NULL`;
 /// `AMRELAY_E_ARGUMENT` if `len` exceeds `PTRDIFF_MAX`; `AMRELAY_E_LIMIT` if more than `high_water` and 4 MiB together
 /// would be queued (nothing is then); `AMRELAY_E_STATE` after `amrelay_sink_finish`; -errno if writing has failed, now
-/// or before (-EPIPE: the reader has gone; -ENOMEM: no memory for the rest; `on_end` follows from the loop);
-/// `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
-///
-/// Threads: the loop's thread, in callbacks too.
+/// or before (-EPIPE: the reader has gone; -ENOMEM: no memory for the rest; `on_end` follows from the loop).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn amrelay_sink_push(
     sink: *mut amrelay_sink,
@@ -141,10 +135,7 @@ pub unsafe extern "C" fn amrelay_sink_push(
 ///
 /// NULL: `sink` NULL is refused.
 ///
-/// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_STATE` if called before; -errno if writing has failed; `AMRELAY_E_THREAD`,
-/// `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
-///
-/// Threads: the loop's thread, in callbacks too.
+/// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_STATE` if called before; -errno if writing has failed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn amrelay_sink_finish(sink: *mut amrelay_sink) -> c_int {
     // SAFETY: the caller passes NULL or a sink that is not freed.
@@ -162,10 +153,7 @@ pub unsafe extern "C" fn amrelay_sink_finish(sink: *mut amrelay_sink) -> c_int {
 ///
 /// NULL: `sink` and `stats` NULL are refused.
 ///
-/// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE` if `stats->size` is not known; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`,
-/// `AMRELAY_E_POISONED`.
-///
-/// Threads: the loop's thread, in callbacks too.
+/// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE` if `stats->size` is not known.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn amrelay_sink_stats(
     sink: *const amrelay_sink,
@@ -175,7 +163,7 @@ pub unsafe extern "C" fn amrelay_sink_stats(
     unsafe {
         enter("amrelay_sink_stats", sink, |sink| {
             layout::check(stats)?;
-            stats.write(amrelay_stats::new(&sink.sink.stats(), AMRELAY_METHOD_COPY));
+            stats.write(amrelay_stats::new(&sink.sink.stats()));
             Ok(0)
         })
     }
@@ -188,13 +176,11 @@ pub unsafe extern "C" fn amrelay_sink_stats(
 ///
 /// NULL: does nothing.
 ///
-/// Returns: nothing; from another thread it does nothing (see `amrelay_error`).
-///
-/// Threads: the loop's thread, in callbacks too, the sink's own included.
+/// Returns: nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn amrelay_sink_free(sink: *mut amrelay_sink) {
     // SAFETY: the caller passes NULL or a sink that is not freed, and does not use it again.
-    unsafe { retire("amrelay_sink_free", sink, drop) };
+    unsafe { free("amrelay_sink_free", sink, drop) };
 }
 
 impl amrelay_sink_options {
@@ -202,10 +188,10 @@ impl amrelay_sink_options {
         layout::check_flags(self.flags, AMRELAY_SINK_TAKE)?;
         Ok(SinkOptions {
             descriptor: descriptor::lend(self.fd, "fd")?,
-            high_water: self.high_water,
-            low_water: self.low_water,
+            high_water: layout::wish(self.high_water),
+            low_water: layout::wish(self.low_water),
             on_resume: notification(self.on_resume, self.arg),
-            on_end: code_callback(self.on_end, self.arg),
+            on_end: on_end(self.on_end, self.arg),
         })
     }
 }

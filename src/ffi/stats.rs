@@ -5,7 +5,7 @@ use std::time::Duration;
 use libc::size_t;
 
 use super::layout::Layout;
-use crate::stats::Stats;
+use crate::stats::{Method, Stats};
 
 /// Method of a stage: the bytes went through a buffer in user space.
 pub const AMRELAY_METHOD_COPY: u32 = 0;
@@ -38,7 +38,7 @@ unsafe impl Layout for amrelay_stats {
 }
 
 impl amrelay_stats {
-    pub(super) fn new(stats: &Stats, method: u32) -> Self {
+    pub(super) fn new(stats: &Stats) -> Self {
         Self {
             size: size_of::<Self>(),
             bytes: stats.bytes,
@@ -46,7 +46,10 @@ impl amrelay_stats {
             writer_ns: nanoseconds(stats.writer),
             output_ns: nanoseconds(stats.output),
             index_ns: nanoseconds(stats.index),
-            method,
+            method: match stats.method {
+                Method::Copy => AMRELAY_METHOD_COPY,
+                Method::Splice => AMRELAY_METHOD_SPLICE,
+            },
         }
     }
 }

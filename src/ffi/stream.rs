@@ -5,13 +5,14 @@ use std::rc::Rc;
 
 use libc::size_t;
 
+use super::callback::on_end;
 use super::descriptor;
 use super::error::Failure;
-use super::handle::{Handle, Marks, check_out, enter, publish, retire};
+use super::handle::{Handle, Marks, check_out, enter, free, publish};
 use super::layout::{self, Layout};
-use super::link::{amrelay_link, code_callback};
-use super::stats::{AMRELAY_METHOD_COPY, AMRELAY_METHOD_SPLICE, amrelay_stats};
-use crate::relay::{Method, Stream, StreamOptions, TapCallback};
+use super::link::amrelay_link;
+use super::stats::amrelay_stats;
+use crate::relay::{Stream, StreamOptions, TapCallback};
 
 /// Flag of a stream: it carries data by the gigabyte. Its frames are large, and small streams go first. Unless the
 /// stream has a `tap`, or the link is a callback link, its pipe is enlarged, and its bytes are spliced where the system
@@ -80,10 +81,7 @@ unsafe impl Layout for amrelay_stream_options {
 ///
 /// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if `fd` is negative, is not for reading or is
 /// the other end of the link's pipe, or a flag is unknown; -EBADF if `fd` is not open; `AMRELAY_E_STATE` if a raw link
-/// has its stream already, or another stream of the link has the handle; -errno if the connection has failed;
-/// `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
-///
-/// Threads: the loop's thread, in callbacks too.
+/// has its stream already, or another stream of the link has the handle; -errno if the connection has failed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn amrelay_stream_start(
     link: *mut amrelay_link,
@@ -109,48 +107,6 @@ pub unsafe extern "C" fn amrelay_stream_start(
     }
 }
 
-/// Reads nothing more into a stream before `amrelay_stream_resume`: its writer is held back by its full pipe. A frame
-/// that was begun is completed. Nothing happens to a stream that has ended.
-///
-/// Ownership: nothing changes hands.
-///
-/// NULL: `stream` NULL is refused.
-///
-/// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
-///
-/// Threads: the loop's thread, in callbacks too, the stream's own included.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn amrelay_stream_pause(stream: *mut amrelay_stream) -> c_int {
-    // SAFETY: the caller passes NULL or a stream that is not freed.
-    unsafe {
-        enter("amrelay_stream_pause", stream, |handle| {
-            handle.stream.pause();
-            Ok(0)
-        })
-    }
-}
-
-/// Goes on after `amrelay_stream_pause`. Nothing happens to a stream that was not paused, or has ended.
-///
-/// Ownership: nothing changes hands.
-///
-/// NULL: `stream` NULL is refused.
-///
-/// Returns: 0; `AMRELAY_E_NULL`; -EBADF if the descriptor is not open any more: the stream stays paused;
-/// `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`, `AMRELAY_E_POISONED`.
-///
-/// Threads: the loop's thread, in callbacks too, the stream's own included.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn amrelay_stream_resume(stream: *mut amrelay_stream) -> c_int {
-    // SAFETY: the caller passes NULL or a stream that is not freed.
-    unsafe {
-        enter("amrelay_stream_resume", stream, |handle| {
-            handle.stream.resume()?;
-            Ok(0)
-        })
-    }
-}
-
 /// Tells how much of a stream the connection has taken in whole frames, and what the stream waited for. May be asked
 /// after the end, too. Of a frame that was under way when the stream was ended nothing is counted.
 ///
@@ -158,10 +114,7 @@ pub unsafe extern "C" fn amrelay_stream_resume(stream: *mut amrelay_stream) -> c
 ///
 /// NULL: `stream` and `stats` NULL are refused.
 ///
-/// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE` if `stats->size` is not known; `AMRELAY_E_THREAD`, `AMRELAY_E_PANIC`,
-/// `AMRELAY_E_POISONED`.
-///
-/// Threads: the loop's thread, in callbacks too.
+/// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE` if `stats->size` is not known.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn amrelay_stream_stats(
     stream: *const amrelay_stream,
@@ -171,30 +124,24 @@ pub unsafe extern "C" fn amrelay_stream_stats(
     unsafe {
         enter("amrelay_stream_stats", stream, |handle| {
             layout::check(stats)?;
-            let method = match handle.stream.method() {
-                Method::Copy => AMRELAY_METHOD_COPY,
-                Method::Splice => AMRELAY_METHOD_SPLICE,
-            };
-            stats.write(amrelay_stats::new(&handle.stream.stats(), method));
+            stats.write(amrelay_stats::new(&handle.stream.stats()));
             Ok(0)
         })
     }
 }
 
-/// Frees a stream, and stops it if it has not ended: a frame that was begun is completed, nothing more is read, and its
-/// functions are not called any more. The receiver is not told of the end.
+/// Frees a stream, and ends it at once if it has not ended: nothing more is read, and its functions are not called any
+/// more; but a frame that was begun is completed. The receiver is not told of the end.
 ///
 /// Ownership: `stream` is gone; its descriptor stays the caller's.
 ///
 /// NULL: does nothing.
 ///
-/// Returns: nothing; from another thread it does nothing (see `amrelay_error`).
-///
-/// Threads: the loop's thread, in callbacks too, the stream's own included.
+/// Returns: nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn amrelay_stream_free(stream: *mut amrelay_stream) {
     // SAFETY: the caller passes NULL or a stream that is not freed, and does not use it again.
-    unsafe { retire("amrelay_stream_free", stream, drop) };
+    unsafe { free("amrelay_stream_free", stream, drop) };
 }
 
 impl amrelay_stream_options {
@@ -205,7 +152,7 @@ impl amrelay_stream_options {
             handle: self.handle,
             bulk: self.flags & AMRELAY_STREAM_BULK != 0,
             tap: self.tap(),
-            on_end: code_callback(self.on_end, self.arg),
+            on_end: on_end(self.on_end, self.arg),
         })
     }
 

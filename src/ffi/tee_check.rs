@@ -6,17 +6,27 @@ use std::os::fd::{AsFd as _, RawFd};
 
 use super::descriptor;
 use super::error::Failure;
-use super::tee::{
-    AMRELAY_INDEX_COMMAND, AMRELAY_INDEX_NONE, AMRELAY_INDEX_TAR, AMRELAY_TEE_TAKE_INDEX,
-    AMRELAY_TEE_TAKE_INPUT, AMRELAY_TEE_TAKE_OUTPUT, amrelay_tee_options,
+use super::layout::check_flags;
+use super::tee_options::{
+    AMRELAY_INDEX_COMMAND, AMRELAY_INDEX_NONE, AMRELAY_INDEX_TAR, AMRELAY_TEE_CRC,
+    AMRELAY_TEE_TAKE_INDEX, AMRELAY_TEE_TAKE_INPUT, AMRELAY_TEE_TAKE_OUTPUT, AMRELAY_TEE_ZERO_COPY,
+    amrelay_tee_options,
 };
 use crate::sys::descriptor::{FileType, same_file};
 
-/// Checks all but size and flags, and copies the command.
+/// Every flag of a tee.
+const FLAGS: u32 = AMRELAY_TEE_CRC
+    | AMRELAY_TEE_ZERO_COPY
+    | AMRELAY_TEE_TAKE_INPUT
+    | AMRELAY_TEE_TAKE_OUTPUT
+    | AMRELAY_TEE_TAKE_INDEX;
+
+/// Checks all but the size, and copies the command.
 ///
 /// # Safety
 /// `index_command` is NULL or terminated.
 pub(super) unsafe fn check(options: &amrelay_tee_options) -> Result<CString, Failure> {
+    check_flags(options.flags, FLAGS)?;
     descriptor::check_for_reading(options.input_fd, "input_fd")?;
     check_output(options)?;
     // SAFETY: the caller's promise is the same.

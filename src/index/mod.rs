@@ -6,7 +6,7 @@
 //! processes and a copy of every byte. [`TarIndex`] gives the same lines, byte for byte as GNU tar
 //! 1.35 prints them in the C locale, from the headers alone.
 //!
-//! The parser is pure: bytes are pushed into it, lines come out through a closure, and it does no
+//! The room is pure: bytes are pushed into it, lines come out through a closure, and it does no
 //! I/O and no system calls. It holds no body and no member, so its memory is bounded whatever the
 //! input claims (below 2 MiB; names up to [`MAX_NAME`]), and so are the lines ([`LINE_BYTES`]). It
 //! never panics on any input. Which lines there are, and where they differ from tar's, is told in
@@ -25,7 +25,6 @@
 //! | `outcome.rs` | how a stream ended |
 #![forbid(unsafe_code)]
 
-pub(crate) mod command;
 mod header;
 mod name;
 mod number;
@@ -36,8 +35,7 @@ mod settings;
 mod sparse;
 mod tar;
 
-pub use name::MAX_NAME;
-pub use outcome::{Fault, Omission, Outcome};
+pub use outcome::{Fault, MAX_NAME, Omission, Outcome};
 pub use quote::LINE_BYTES;
 pub use settings::MAX_MAP_ENTRIES;
 pub use tar::TarIndex;

@@ -1,11 +1,7 @@
 //! A name that arrives in pieces, of bounded length.
 
-use super::outcome::Omission;
-
-/// The longest name, in bytes, that an index can hold: 256 KiB. A longer one is passed over, and its line
-/// [left out](super::Outcome::Omitted). Linux refuses paths of more than 4 KiB in one call; only names put together by
-/// hand, or folders entered one by one, come near this.
-pub const MAX_NAME: usize = 256 * 1024;
+use super::header::until_nul;
+use super::outcome::{MAX_NAME, Omission};
 
 /// A name, or none yet. Its memory is kept for the next one.
 #[derive(Default)]
@@ -55,7 +51,7 @@ impl Name {
     /// Adds the next piece, up to its first NUL. Tells whether there was one: then the name is
     /// whole.
     pub(super) fn append(&mut self, piece: &[u8]) -> bool {
-        let part = super::header::until_nul(piece);
+        let part = until_nul(piece);
         let length = self.bytes.len() + part.len();
         if length > MAX_NAME || self.state == State::TooLong {
             self.bytes.clear();

@@ -2,6 +2,11 @@
 
 use std::fmt;
 
+/// The longest name, in bytes, that an index can hold: 256 KiB. A longer one is passed over, and its line
+/// [left out](Outcome::Omitted). Linux refuses paths of more than 4 KiB in one call; only names put together by
+/// hand, or folders entered one by one, come near this.
+pub const MAX_NAME: usize = 256 * 1024;
+
 /// What was wrong with a tar stream. `Display` gives one line for a person.
 ///
 /// A fault is noted exactly where GNU tar would end with status 2. The listing goes on behind it as GNU tar's does: behind
@@ -79,7 +84,7 @@ impl fmt::Display for Fault {
 /// Why the line of a member is left out. `Display` gives a few words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Omission {
-    /// The name is longer than [`MAX_NAME`](super::MAX_NAME) bytes.
+    /// The name is longer than [`MAX_NAME`] bytes.
     NameTooLong,
     /// An extended header gives one long name to many members: with this line the index would have more than
     /// [`LINE_BYTES`](super::LINE_BYTES) bytes for each byte of the stream.
@@ -89,7 +94,7 @@ pub enum Omission {
 impl fmt::Display for Omission {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NameTooLong => write!(out, "a name of more than {} bytes", super::MAX_NAME),
+            Self::NameTooLong => write!(out, "a name of more than {MAX_NAME} bytes"),
             Self::NameRepeated => out.write_str("one long name for many members"),
         }
     }

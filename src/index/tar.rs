@@ -284,12 +284,6 @@ impl TarIndex {
         self.offset
     }
 
-    /// The first thing that was wrong so far, and its offset in the stream, in bytes.
-    #[must_use]
-    pub fn damage(&self) -> Option<(Fault, u64)> {
-        self.damage
-    }
-
     fn note(&mut self, fault: Fault) {
         self.damage = self.damage.or(Some((fault, self.offset)));
     }

@@ -3,10 +3,14 @@
 use std::io;
 use std::rc::Rc;
 
+use crate::sys::Errno;
+
 /// Something has happened.
 pub type Notification = Rc<dyn Fn()>;
-/// Something has ended: well (0), or with this negative errno.
-pub type CodeCallback = Rc<dyn Fn(i32)>;
+/// Something has ended: well, or for this reason.
+pub type EndCallback = Rc<dyn Fn(Result<(), Errno>)>;
+/// Something has failed for this reason.
+pub type ErrorCallback = Rc<dyn Fn(Errno)>;
 /// Bytes have been written; they are the callback's for the time of the call.
 pub type TapCallback = Rc<dyn Fn(&[u8])>;
 /// Takes some of the bytes, see [`Callbacks::write`].

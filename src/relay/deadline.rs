@@ -1,11 +1,11 @@
 //! The end of a closing link whose connection takes nothing more: a peer that never reads must not keep the host alive.
 
-use std::rc::Rc;
+use std::time::Duration;
 
-use super::link::Core;
+use super::callback::Notification;
 use crate::event::{EventId, EventKind, EventLoop};
 
-/// When a closing link is given up.
+/// When a closing link fails: once its connection has taken no byte for the time of the timer.
 #[derive(Debug)]
 pub(super) struct Deadline {
     timer: EventId,
@@ -14,53 +14,40 @@ pub(super) struct Deadline {
 }
 
 impl Deadline {
+    /// Lets the time run. `on_due` is called each time it is up, and asks [`Deadline::note_progress`].
+    pub(super) fn start(
+        event_loop: &EventLoop,
+        time: Duration,
+        taken: u64,
+        on_due: Notification,
+    ) -> Self {
+        let timer = event_loop.create(EventKind::Timer(time), on_due);
+        let deadline = Self { timer, taken };
+        deadline.run(event_loop);
+        deadline
+    }
+
+    /// Lets the time run anew if the connection has taken something since it was asked last.
+    pub(super) fn extend(&mut self, event_loop: &EventLoop, taken: u64) {
+        if self.note_progress(taken) {
+            event_loop.deactivate(self.timer);
+            self.run(event_loop);
+        }
+    }
+
+    /// Whether the connection, which has taken so many bytes by now, has taken any since it was asked last.
+    pub(super) fn note_progress(&mut self, taken: u64) -> bool {
+        let progress = self.taken != taken;
+        self.taken = taken;
+        progress
+    }
+
     pub(super) fn release(&self, event_loop: &EventLoop) {
         event_loop.release(self.timer);
     }
-}
 
-impl Core {
-    /// From now on the connection has to take a byte in each `close_timeout`.
-    pub(super) fn set_deadline(self: &Rc<Self>) {
-        let core = Rc::clone(self);
-        let timer = self.event_loop.create(
-            EventKind::Timer(self.close_timeout),
-            Rc::new(move || core.on_deadline()),
-        );
-        self.start_timer(timer);
-        let mut state = self.state.borrow_mut();
-        let taken = state.outgoing.taken();
-        state.deadline = Some(Deadline { timer, taken });
-    }
-
-    /// The connection takes nothing more for now: lets the time run anew if it has taken something since the last time.
-    pub(super) fn extend_deadline(&self) {
-        if let Some(timer) = self.note_progress() {
-            self.event_loop.deactivate(timer);
-            self.start_timer(timer);
-        }
-    }
-
-    /// The time is up. Where the host was kept from turning its loop, the connection may have had no occasion to take
-    /// anything before the last pump; and while a callback of the link runs, it has none.
-    fn on_deadline(&self) {
-        if !self.pumping.get() && self.note_progress().is_none() {
-            self.fail(-libc::ETIMEDOUT);
-        }
-    }
-
-    /// The timer of a closing link whose connection has taken something since it was asked last.
-    fn note_progress(&self) -> Option<EventId> {
-        let mut state = self.state.borrow_mut();
-        let taken = state.outgoing.taken();
-        let deadline = state.deadline.as_mut()?;
-        let progress = deadline.taken != taken;
-        deadline.taken = taken;
-        progress.then_some(deadline.timer)
-    }
-
-    fn start_timer(&self, timer: EventId) {
+    fn run(&self, event_loop: &EventLoop) {
         // A timer has no descriptor that could fail, and it is released only with the link's end.
-        let _ = self.event_loop.activate(timer);
+        let _ = event_loop.activate(self.timer);
     }
 }

@@ -4,6 +4,8 @@ use std::collections::TryReserveError;
 use std::fmt;
 use std::io;
 
+use crate::sys::Errno;
+
 /// Why a call was refused or failed.
 #[derive(Debug)]
 pub enum Error {
@@ -42,13 +44,8 @@ impl From<io::Error> for Error {
 /// Why a link or a sink takes no descriptor that was opened for reading alone.
 pub(super) const NOT_FOR_WRITING: &str = "the descriptor is not open for writing";
 
-/// The code a callback gets for a failure: a negative errno, `-EIO` where the cause is not the system's.
-pub(super) fn code_of(error: &io::Error) -> i32 {
-    -error.raw_os_error().unwrap_or(libc::EIO)
-}
-
 /// Memory was short: ends what it was wanted for, never the process. For buffers, that is; an allocator that has no
 /// room for a few bytes ends the process all the same.
 pub(super) fn out_of_memory(_: TryReserveError) -> io::Error {
-    io::Error::from_raw_os_error(libc::ENOMEM)
+    Errno::NOMEM.into()
 }

@@ -2,26 +2,26 @@
 //!
 //! Everything written to the connection goes through its link, since nothing may come between the bytes of a frame.
 
-use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd};
 use std::rc::{Rc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::callback::{Callbacks, CodeCallback, Notification};
+use super::callback::{ErrorCallback, Notification};
+use super::closing;
+use super::connection::{Connection, Events, LinkKind, Phase};
 use super::deadline::Deadline;
 use super::error::{Error, NOT_FOR_WRITING, Result};
 use super::frame::MAX_FRAME;
-use super::frame_size::FrameSize;
-use super::outgoing::Outgoing;
-use super::schedule::Key;
-use super::stream::{self, Stream, StreamOptions};
-use crate::event::{EventId, EventKind, EventLoop};
-use crate::sys::Descriptor;
-use crate::sys::descriptor::{is_for_reading, is_for_writing, is_same_pipe};
-use crate::sys::pipe;
-use crate::sys::socket::{self, Nature};
+use super::pump::pump;
+use super::source::Source;
+use super::stream::{Carrier, Place, Stream, StreamCore, StreamOptions};
+use crate::event::EventLoop;
+use crate::sys::descriptor::{duplicate, is_for_writing, set_nonblocking};
+use crate::sys::errno::errno_of;
+use crate::sys::socket;
+use crate::sys::{Descriptor, Errno};
 
 /// How much a TCP connection takes that it has not sent yet, in bytes. More would only lie there: a small stream's line
 /// would wait behind it, and the processor's cache would lose it before it is sent (docs/performance.md).
@@ -29,17 +29,6 @@ const UNSENT: u32 = 128 * 1024;
 
 /// How long a closing link waits for its connection to take a byte unless the host names another time.
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// What a connection's byte stream looks like, and who writes it.
-#[derive(Clone)]
-pub enum LinkKind {
-    /// One stream, as it is; nothing but closing the connection marks its end (Amanda's `auth bsd`).
-    Raw,
-    /// Many streams in frames (bsdtcp, bsdudp, local, ssh, rsh).
-    Framed,
-    /// Many streams in frames that the host writes (ssl, krb5).
-    Callback(Callbacks),
-}
 
 /// What [`Link::new`] needs to know.
 pub struct LinkOptions {
@@ -56,18 +45,19 @@ pub struct LinkOptions {
     pub pipe_size: Option<usize>,
     /// How long a link goes on after [`Link::close`] while its connection takes no byte. None: [`CLOSE_TIMEOUT`].
     pub close_timeout: Option<Duration>,
-    /// Called once with a negative errno when the connection has failed, after the `on_end` of its streams; with
-    /// `-ETIMEDOUT` when a closing link was given up.
-    pub on_error: Option<CodeCallback>,
+    /// Called once when the connection has failed, after the `on_end` of its streams; with `ETIMEDOUT` when that of a
+    /// closing link takes nothing more.
+    pub on_error: Option<ErrorCallback>,
     /// Called once after [`Link::close`], maybe before that returns: nothing more will be written.
     pub on_closed: Option<Notification>,
 }
 
 /// The writing side of one connection. Dropping it ends it at once: what is queued is lost, and neither its callbacks
 /// nor those of its streams are called any more. It stays in the thread of its loop.
-#[derive(Debug)]
 pub struct Link {
-    pub(super) core: Rc<Core>,
+    connection: Rc<Connection>,
+    pipe_size: Option<usize>,
+    close_timeout: Duration,
 }
 
 impl Link {
@@ -83,47 +73,28 @@ impl Link {
         {
             return Err(Error::Limit("no receiver takes frames of that size"));
         }
-        let fd = options.descriptor.as_fd();
         if !matches!(options.kind, LinkKind::Callback(_)) {
+            let fd = options.descriptor.as_fd();
             if !is_for_writing(fd)? {
                 return Err(Error::Argument(NOT_FOR_WRITING));
             }
-            pipe::set_nonblocking(fd, true)?;
+            set_nonblocking(fd)?;
             socket::limit_unsent(fd, UNSENT);
         }
-        let nature = Nature::of(fd);
-        let core = Rc::new_cyclic(|weak: &Weak<Core>| {
-            let link = {
-                let weak = Weak::clone(weak);
-                move || weak.upgrade()
-            };
-            let events = Events::create(event_loop, options.descriptor.as_raw_fd(), &link);
-            Core {
-                event_loop: event_loop.clone(),
-                kind: options.kind,
-                pipe_size: options.pipe_size,
-                close_timeout: options.close_timeout.unwrap_or(CLOSE_TIMEOUT),
-                pumping: Cell::new(false),
-                on_error: RefCell::new(options.on_error),
-                on_closed: RefCell::new(options.on_closed),
-                state: RefCell::new(State {
-                    phase: Phase::Open,
-                    descriptor: Some(options.descriptor),
-                    nature,
-                    splices: true,
-                    outgoing: Outgoing::default(),
-                    frame_size: FrameSize::new(options.frame_size),
-                    begun: Instant::now(),
-                    streams: Vec::new(),
-                    buffer: Vec::new(),
-                    waiting: None,
-                    fault: None,
-                    deadline: None,
-                    events,
-                }),
-            }
-        });
-        Ok(Self { core })
+        let connection = Connection::new(
+            event_loop,
+            options.kind,
+            options.descriptor,
+            options.frame_size,
+            options.on_error,
+            options.on_closed,
+            pump,
+        );
+        Ok(Self {
+            connection,
+            pipe_size: options.pipe_size,
+            close_timeout: options.close_timeout.unwrap_or(CLOSE_TIMEOUT),
+        })
     }
 
     /// Queues one whole control frame, a copy of `payload`; none ends the stream of that handle. It goes out before any
@@ -135,17 +106,17 @@ impl Link {
     /// bytes and its end are its own. [`Error::System`] when the connection has failed, or there is no memory for the
     /// frame (ENOMEM).
     pub fn send(&self, handle: u32, payload: &[u8]) -> Result<()> {
-        if !self.core.is_framed() {
+        if !self.connection.is_framed() {
             return Err(Error::State("a raw link has no frames"));
         }
-        self.core.check_open()?;
-        let mut state = self.core.state.borrow_mut();
+        self.connection.check_open()?;
+        let mut state = self.connection.state.borrow_mut();
         state.check_unused(handle)?;
         state.outgoing.queue_control(handle, payload)?;
         let waiting = state.waiting.is_some();
         drop(state);
         if !waiting {
-            self.core.defer_pump();
+            self.connection.defer_pump();
         }
         Ok(())
     }
@@ -158,18 +129,33 @@ impl Link {
     /// the pipe that the link writes to; [`Error::System`] when the connection has failed, or the descriptor is not open.
     /// Nothing was started then.
     pub fn start(&self, options: StreamOptions) -> Result<Stream> {
-        self.core.check_open()?;
-        self.core.check_source(options.descriptor.as_fd())?;
-        stream::start(&self.core, options)
+        self.connection.check_open()?;
+        self.connection.check_source(options.descriptor.as_fd())?;
+        let source = self.source(options.descriptor, options.bulk, options.tap.is_some())?;
+        let handle = options.handle;
+        let key = self.connection.reserve(handle, options.bulk)?;
+        let carrier: Weak<dyn Carrier> = Rc::<Connection>::downgrade(&self.connection);
+        let place = Place {
+            carrier,
+            key,
+            handle,
+        };
+        let event_loop = &self.connection.event_loop;
+        let core = StreamCore::new(event_loop, place, source, options.tap, options.on_end);
+        self.connection.admit(key, Rc::clone(&core));
+        let stream = Stream::new(Rc::clone(&core));
+        // Dropping the stream on failure takes it off the link again.
+        core.watch()?;
+        Ok(stream)
     }
 
     /// How many bytes the link holds in memory that are not written yet: control frames and the frame in flight.
     #[must_use]
     pub fn queued_bytes(&self) -> usize {
-        self.core.state.borrow().outgoing.held()
+        self.connection.state.borrow().outgoing.held()
     }
 
-    /// Ends the link. Its streams end with `-ECANCELED`; control frames and the frame in flight are still written in
+    /// Ends the link. Its streams end with `ECANCELED`; control frames and the frame in flight are still written in
     /// the background while the loop turns, then `on_closed` is called. The host may close its descriptor at once
     /// unless it is a callback link: a duplicate is written to. If that fails, or the connection takes no byte for
     /// [`LinkOptions::close_timeout`], what is left is lost, and `on_error` is called before `on_closed`.
@@ -178,191 +164,101 @@ impl Link {
     ///
     /// After [`EventLoop::release_all`] it is as if the link was dropped: what is queued is lost, and nobody is told.
     pub fn close(self) {
-        self.core.begin_closing();
+        let connection = &self.connection;
+        if connection.event_loop.is_given_up() {
+            // Events made now would never be released, and keep link and connection for ever. What is to be done
+            // without a word is done when the handle is dropped.
+            return;
+        }
+        let phase = connection.state.borrow().phase;
+        if let Phase::Ended(errno) = phase {
+            return closing::close_ended(connection, errno);
+        }
+        if let Err(error) = self.prepare_closing() {
+            return closing::fail(connection, errno_of(&error));
+        }
+        closing::end_streams(connection, Errno::CANCELED);
+        if !connection.pumping.get() {
+            closing::end_if_written(connection);
+        }
+    }
+
+    /// Makes the source of a stream. A connection that has refused a splice before gains nothing from a larger pipe.
+    fn source(&self, descriptor: Descriptor, bulk: bool, has_tap: bool) -> io::Result<Source> {
+        let splices = self.connection.state.borrow().splices;
+        let may_splice = splices && !self.connection.is_callback() && !has_tap;
+        Source::new(descriptor, bulk, may_splice, self.pipe_size)
+    }
+
+    /// Takes the streams out of the schedule, and makes the link independent of the host if anything is left to write.
+    fn prepare_closing(&self) -> io::Result<()> {
+        let mut state = self.connection.state.borrow_mut();
+        state.phase = Phase::Closing;
+        state.rescue()?;
+        state.unschedule_streams();
+        // A callback link may be sealing what it sends next.
+        if state.outgoing.is_empty() && !self.connection.is_callback() {
+            return Ok(());
+        }
+        drop(state);
+        self.become_independent()
+            .or_else(|error| self.write_out().ok_or(error))
+    }
+
+    /// Writes what the connection takes at once; `None` if something is left. It is all that can be done where no
+    /// descriptor is left for a duplicate.
+    fn write_out(&self) -> Option<()> {
+        let mut state = self.connection.state.borrow_mut();
+        loop {
+            state.waiting = None;
+            let before = state.outgoing.taken();
+            drop(state);
+            pump(&self.connection);
+            state = self.connection.state.borrow_mut();
+            if state.phase != Phase::Closing {
+                return Some(());
+            }
+            if state.outgoing.taken() == before {
+                return None;
+            }
+        }
+    }
+
+    /// Makes a closing link independent of the host: its events keep it in memory, and its descriptor is a duplicate.
+    fn become_independent(&self) -> io::Result<()> {
+        let mut state = self.connection.state.borrow_mut();
+        let taken = state.outgoing.taken();
+        let Some(descriptor) = &mut state.descriptor else {
+            return Ok(());
+        };
+        if !self.connection.is_callback() {
+            *descriptor = Descriptor::from(duplicate(descriptor.as_fd())?);
+        }
+        let fd = descriptor.as_raw_fd();
+        drop(state);
+        let event_loop = &self.connection.event_loop;
+        let connection = Rc::clone(&self.connection);
+        let on_due = Rc::new(move || closing::on_deadline(&connection));
+        let deadline = Deadline::start(event_loop, self.close_timeout, taken, on_due);
+        let connection = Rc::clone(&self.connection);
+        let events = Events::create(event_loop, fd, &move || Some(Rc::clone(&connection)), pump);
+        self.connection.go_on_with(events, deadline);
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Link").finish_non_exhaustive()
     }
 }
 
 impl Drop for Link {
     fn drop(&mut self) {
         // A closing link goes on without its handle. One that has failed may still be telling its streams.
-        let closing = self.core.state.borrow().phase == Phase::Closing;
-        if !closing || self.core.event_loop.is_given_up() {
-            drop(self.core.on_error.take());
-            drop(self.core.on_closed.take());
-            self.core.end(libc::ECANCELED);
-            self.core.abandon_streams();
+        let closing = self.connection.state.borrow().phase == Phase::Closing;
+        if !closing || self.connection.event_loop.is_given_up() {
+            closing::abandon(&self.connection);
         }
-    }
-}
-
-/// How far a link is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// Streams and control frames are taken.
-    Open,
-    /// Only what is queued is written.
-    Closing,
-    /// Nothing is written any more; the errno says why.
-    Ended(i32),
-}
-
-/// What the connection is waited for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Direction {
-    Write,
-    Read,
-}
-
-/// A link's events.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Events {
-    pub(super) pump: EventId,
-    pub(super) write: EventId,
-    pub(super) read: EventId,
-}
-
-impl Events {
-    /// Makes the events of the link that `link` leads to, none of them active.
-    pub(super) fn create<F>(event_loop: &EventLoop, fd: RawFd, link: &F) -> Self
-    where
-        F: Fn() -> Option<Rc<Core>> + Clone + 'static,
-    {
-        let create = |kind, action: fn(&Rc<Core>)| {
-            let link = link.clone();
-            let callback = move || {
-                if let Some(core) = link() {
-                    action(&core);
-                }
-            };
-            event_loop.create(kind, Rc::new(callback))
-        };
-        Self {
-            pump: create(EventKind::Deferred, Core::pump),
-            write: create(EventKind::Write(fd), |core| {
-                core.on_ready(Direction::Write);
-            }),
-            read: create(EventKind::Read(fd), |core| core.on_ready(Direction::Read)),
-        }
-    }
-
-    /// The event that tells that the connection is ready in this direction.
-    pub(super) fn of(self, direction: Direction) -> EventId {
-        match direction {
-            Direction::Write => self.write,
-            Direction::Read => self.read,
-        }
-    }
-
-    pub(super) fn release(self, event_loop: &EventLoop) {
-        event_loop.release(self.pump);
-        event_loop.release(self.write);
-        event_loop.release(self.read);
-    }
-}
-
-/// What outlives the host's handle: streams and events reach the link through it.
-pub(super) struct Core {
-    pub(super) event_loop: EventLoop,
-    pub(super) kind: LinkKind,
-    pub(super) pipe_size: Option<usize>,
-    pub(super) close_timeout: Duration,
-    /// The pump is on the stack: a callback of this link is running.
-    pub(super) pumping: Cell<bool>,
-    pub(super) on_error: RefCell<Option<CodeCallback>>,
-    pub(super) on_closed: RefCell<Option<Notification>>,
-    pub(super) state: RefCell<State>,
-}
-
-pub(super) struct State {
-    pub(super) phase: Phase,
-    /// None once the link has ended.
-    pub(super) descriptor: Option<Descriptor>,
-    pub(super) nature: Nature,
-    /// Cleared for good once the connection has refused a splice.
-    pub(super) splices: bool,
-    pub(super) outgoing: Outgoing,
-    pub(super) frame_size: FrameSize,
-    /// When the frame in flight was begun.
-    pub(super) begun: Instant,
-    pub(super) streams: Vec<Option<Rc<stream::Core>>>,
-    /// Kept from frame to frame while there is something to send.
-    pub(super) buffer: Vec<u8>,
-    /// The connection is full until this happens.
-    pub(super) waiting: Option<Direction>,
-    /// The frame in flight cannot be completed, for this reason: found where no callback may be called.
-    pub(super) fault: Option<i32>,
-    /// Set while the link is closing.
-    pub(super) deadline: Option<Deadline>,
-    pub(super) events: Events,
-}
-
-impl fmt::Debug for Core {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Link").finish_non_exhaustive()
-    }
-}
-
-impl State {
-    pub(super) fn stream(&self, key: Key) -> Option<Rc<stream::Core>> {
-        self.streams.get(key).cloned().flatten()
-    }
-
-    /// Two that send with one handle would mix their bytes, or go on behind each other's end.
-    fn check_unused(&self, handle: u32) -> Result<()> {
-        let mut streams = self.streams.iter().flatten();
-        if streams.any(|stream| stream.handle() == handle) {
-            return Err(Error::State("a stream of the link has that handle"));
-        }
-        Ok(())
-    }
-}
-
-impl Core {
-    pub(super) fn is_framed(&self) -> bool {
-        !matches!(self.kind, LinkKind::Raw)
-    }
-
-    /// Makes room for a stream.
-    pub(super) fn reserve(&self, handle: u32, bulk: bool) -> Result<Key> {
-        let mut state = self.state.borrow_mut();
-        if self.is_framed() {
-            state.check_unused(handle)?;
-        } else if state.streams.iter().any(Option::is_some) {
-            return Err(Error::State("a raw link carries one stream"));
-        }
-        let key = state.outgoing.schedule.insert(bulk);
-        if key >= state.streams.len() {
-            state.streams.resize_with(key + 1, || None);
-        }
-        Ok(key)
-    }
-
-    fn check_source(&self, fd: BorrowedFd<'_>) -> Result<()> {
-        if !is_for_reading(fd)? {
-            return Err(Error::Argument("the descriptor is not open for reading"));
-        }
-        match &self.state.borrow().descriptor {
-            Some(target) if is_same_pipe(fd, target.as_fd())? => Err(Error::Argument(
-                "the stream would read what its own link writes",
-            )),
-            _ => Ok(()),
-        }
-    }
-
-    fn check_open(&self) -> Result<()> {
-        let state = self.state.borrow();
-        match (state.fault, state.phase) {
-            (Some(code), _) => Err(io::Error::from_raw_os_error(-code).into()),
-            (None, Phase::Open) => Ok(()),
-            (None, Phase::Closing) => Err(Error::State("the link is closed")),
-            (None, Phase::Ended(errno)) => Err(io::Error::from_raw_os_error(errno).into()),
-        }
-    }
-
-    /// Has the pump run after the descriptors of this turn.
-    pub(super) fn defer_pump(&self) {
-        let pump = self.state.borrow().events.pump;
-        // A deferred event has no descriptor that could fail, and it is released only with the link's end.
-        let _ = self.event_loop.activate(pump);
     }
 }

@@ -2,11 +2,13 @@
 //!
 //! A [`Link`] is the writing side of one connection, a [`Stream`] a local descriptor read into a link, a [`Sink`] a
 //! local descriptor that bytes from the network are written to. Nothing here blocks, and what is held in memory is
-//! bounded: a link that is full stops reading its sources, and a sink past its high-water mark asks for a pause.
+//! bounded: a link that is full reads nothing from its sources, and a sink past its high-water mark asks for a pause.
 //!
-//! `frame`, `frame_size`, `schedule` (how streams share a connection), `outgoing` (what is sent next) and `queue` (what
-//! waits in a sink) are pure; `link` holds a connection's state, `pump` and `writer` move its bytes, `closing` ends it,
-//! in good time by `deadline`; `source` and `stream` are the reading side.
+//! From below, each file standing on ones named before it: `frame`, `frame_size`, `schedule` (how streams share a
+//! connection), `outgoing` (what is sent next) and `queue` (what waits in a sink) are pure. `source` and `stream` are the
+//! reading side; a stream knows no more of what carries it than a trait says. `deadline` is how long a closing link is
+//! waited for, `connection` what is open and under way. `writer` writes the frame in flight, `closing` ends links and
+//! streams, `pump` moves the bytes, and `link` is the host's handle. `sink` is the way back.
 //!
 //! Callbacks may call anything, whatever they belong to: start and free streams, send, close and free links. No state
 //! is borrowed while one runs. A link or a sink whose callback turns the event loop makes no progress to count on until
@@ -15,6 +17,7 @@
 
 mod callback;
 mod closing;
+mod connection;
 mod deadline;
 mod error;
 pub mod frame;
@@ -30,9 +33,11 @@ mod stream;
 mod writer;
 
 pub use callback::{
-    Callbacks, CodeCallback, Notification, SealCallback, Taken, TapCallback, WriteCallback,
+    Callbacks, EndCallback, ErrorCallback, Notification, SealCallback, Taken, TapCallback,
+    WriteCallback,
 };
+pub use connection::LinkKind;
 pub use error::{Error, Result};
-pub use link::{CLOSE_TIMEOUT, Link, LinkKind, LinkOptions};
+pub use link::{CLOSE_TIMEOUT, Link, LinkOptions};
 pub use sink::{HIGH_WATER, LOW_WATER, Sink, SinkOptions};
-pub use stream::{Method, Stream, StreamOptions};
+pub use stream::{Stream, StreamOptions};

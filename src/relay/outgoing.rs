@@ -3,6 +3,7 @@
 //! One frame is in flight at a time. Between two frames the control frames go first, then the stream whose turn it is.
 
 use std::collections::VecDeque;
+use std::mem;
 
 use super::error::{Error, Result, out_of_memory};
 use super::frame::{HEADER_BYTES, MAX_FRAME, header};
@@ -18,7 +19,7 @@ const FRAME_COST: usize = 64;
 /// Whom to tell when a frame is out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Owner {
-    /// Nobody: a control frame, or the stream has been stopped meanwhile.
+    /// Nobody: a control frame, or the stream has been detached meanwhile.
     Nobody,
     /// The stream whose bytes these are.
     Stream(Key),
@@ -102,11 +103,6 @@ impl Frame {
             Some(payload) => payload,
             None => &self.bytes[self.bytes.len().saturating_sub(self.payload)..],
         }
-    }
-
-    /// How many of `bytes` are out.
-    pub(super) fn sent(&self) -> usize {
-        self.sent
     }
 
     /// What is held in memory of what is not yet written.
@@ -196,6 +192,22 @@ impl Outgoing {
             frame.advance(count);
             self.taken += count as u64;
         }
+    }
+
+    /// Takes the bytes of the frame in flight for the time of a callback, and how many of them are out.
+    pub(super) fn lend_frame(&mut self) -> Option<(Vec<u8>, usize)> {
+        let frame = self.frame.as_mut()?;
+        Some((mem::take(&mut frame.bytes), frame.sent))
+    }
+
+    /// Gives them back, `taken` more of them being out; false if the frame has been dropped meanwhile.
+    pub(super) fn return_frame(&mut self, bytes: Vec<u8>, taken: usize) -> bool {
+        let Some(frame) = &mut self.frame else {
+            return false;
+        };
+        frame.bytes = bytes;
+        self.advance(taken);
+        true
     }
 
     /// How many bytes the connection has taken so far.

@@ -1,41 +1,54 @@
 //! Moves the bytes of a link: from its sources, through one frame at a time, to the connection.
 //!
 //! Runs once a turn of the event loop and does a bounded amount of work in it, so that other connections get theirs.
-//! What it finds is acted upon after the state has been let go, since callbacks may do anything.
+//! What it finds is acted upon after the borrow of the state has ended, since callbacks may do anything.
 
 use std::io;
 use std::mem;
+use std::ops::ControlFlow::{self, Break, Continue};
 use std::rc::Rc;
 use std::time::Instant;
 
 use super::callback::SealCallback;
-use super::error::code_of;
+use super::closing;
+use super::connection::{Connection, LinkKind, Phase};
 use super::frame::{HEADER_BYTES, MAX_FRAME, header};
-use super::link::{Core, Direction, LinkKind, Phase};
 use super::outgoing::{Frame, Next, Owner};
 use super::schedule::{Key, QUANTUM};
 use super::source::Loaded;
-use super::stream;
-use super::writer::Halt;
+use super::stream::StreamCore;
+use super::writer::{Halt, write};
+use crate::event::Direction;
+use crate::sys::Errno;
+use crate::sys::errno::errno_of;
 
 /// The frames a link begins in one turn of the loop, and the bytes after which it begins no other: one large frame or a
 /// few small ones, so that connections get equal shares (docs/performance.md).
 const TURN_FRAMES: usize = 16;
 const TURN_BYTES: usize = QUANTUM;
 
-/// Whether the pump goes on.
-pub(super) enum Step {
-    Again,
-    Stop,
+/// Writes what the connection takes. Does nothing inside a callback of this link.
+pub(super) fn pump(connection: &Connection) {
+    if connection.pumping.replace(true) {
+        return;
+    }
+    let mut turn = Turn {
+        connection,
+        frames: TURN_FRAMES,
+        bytes: TURN_BYTES,
+    };
+    while turn.step().is_continue() {}
+    connection.pumping.set(false);
 }
 
-/// What this turn may still begin.
-struct Allowance {
+/// A connection's turn, and what it may still begin in it.
+struct Turn<'a> {
+    connection: &'a Connection,
     frames: usize,
     bytes: usize,
 }
 
-impl Allowance {
+impl Turn<'_> {
     fn is_spent(&self) -> bool {
         self.frames == 0 || self.bytes == 0
     }
@@ -44,55 +57,24 @@ impl Allowance {
         self.frames = self.frames.saturating_sub(1);
         self.bytes = self.bytes.saturating_sub(bytes);
     }
-}
 
-impl Core {
-    /// Writes what the connection takes. Does nothing inside a callback of this link.
-    pub(super) fn pump(self: &Rc<Self>) {
-        if self.pumping.replace(true) {
-            return;
-        }
-        let mut allowance = Allowance {
-            frames: TURN_FRAMES,
-            bytes: TURN_BYTES,
-        };
-        while let Step::Again = self.step(&mut allowance) {}
-        self.pumping.set(false);
-    }
-
-    /// The connection is ready; an event that nobody waits for any more is switched off only now, so that a link that
-    /// is full again and again costs no system call for it.
-    pub(super) fn on_ready(&self, direction: Direction) {
-        let mut state = self.state.borrow_mut();
-        let awaited = state.waiting == Some(direction);
-        if awaited {
-            state.waiting = None;
-        }
-        let event = state.events.of(direction);
-        drop(state);
-        if !awaited || direction == Direction::Read {
-            self.event_loop.deactivate(event);
-        }
-        if awaited {
-            self.defer_pump();
-        }
-    }
-
-    fn step(&self, allowance: &mut Allowance) -> Step {
-        let mut state = self.state.borrow_mut();
-        let ended = matches!(state.phase, Phase::Ended(_)) || self.event_loop.is_given_up();
+    /// Does the next thing there is to do. Says whether the turn goes on, as everything does that this calls.
+    fn step(&mut self) -> ControlFlow<()> {
+        let mut state = self.connection.state.borrow_mut();
+        let ended =
+            matches!(state.phase, Phase::Ended(_)) || self.connection.event_loop.is_given_up();
         if ended || state.waiting.is_some() {
-            return Step::Stop;
+            return Break(());
         }
-        if let Some(code) = state.fault.take() {
+        if let Some(errno) = state.fault.take() {
             drop(state);
-            return self.fail(code);
+            return self.fail(errno);
         }
         let next = state.outgoing.next();
-        if !matches!(next, Next::Frame | Next::Idle) && allowance.is_spent() {
+        if !matches!(next, Next::Frame | Next::Idle) && self.is_spent() {
             drop(state);
-            self.defer_pump();
-            return Step::Stop;
+            self.connection.defer_pump();
+            return Break(());
         }
         match next {
             Next::Frame => {
@@ -102,41 +84,37 @@ impl Core {
             Next::Control => {
                 let bytes = state.outgoing.take_control().unwrap_or_default();
                 drop(state);
-                allowance.spend(bytes.len());
+                self.spend(bytes.len());
                 self.begin_control(bytes)
             }
             Next::Stream(key) => {
                 drop(state);
-                self.load(key, allowance)
+                self.load(key)
             }
             Next::Idle => {
                 state.buffer = Vec::new();
                 drop(state);
-                self.finish_closing();
-                Step::Stop
+                closing::end_if_written(self.connection);
+                Break(())
             }
         }
     }
 
-    fn write_frame(&self) -> Step {
-        let halt = match &self.kind {
-            LinkKind::Callback(callbacks) => self.write_by_callback(callbacks),
-            LinkKind::Raw | LinkKind::Framed => self.state.borrow_mut().write_to_descriptor(),
-        };
-        match halt {
+    fn write_frame(&self) -> ControlFlow<()> {
+        match write(self.connection) {
             Halt::Done => {
                 self.complete_frame();
-                Step::Again
+                Continue(())
             }
             Halt::Full(direction) => self.wait_for(direction),
-            Halt::Failed(code) => self.fail(code),
-            Halt::Gone => Step::Stop,
+            Halt::Failed(errno) => self.fail(errno),
+            Halt::Gone => Break(()),
         }
     }
 
     /// The frame in flight is out: tells its stream, and keeps the buffer for the next one.
     fn complete_frame(&self) {
-        let mut state = self.state.borrow_mut();
+        let mut state = self.connection.state.borrow_mut();
         let Some(frame) = state.outgoing.frame.take() else {
             return;
         };
@@ -151,21 +129,21 @@ impl Core {
         drop(state);
         if let Some(stream) = stream {
             if matches!(frame.owner, Owner::End(_)) {
-                self.end_stream(key, &stream, 0);
+                closing::end_stream(self.connection, key, &stream, Ok(()));
             } else {
                 stream.sent(frame.payload, ready);
                 stream.tap(frame.shown());
             }
         }
-        self.state.borrow_mut().buffer = frame.bytes;
+        self.connection.state.borrow_mut().buffer = frame.bytes;
     }
 
-    fn begin_control(&self, bytes: Vec<u8>) -> Step {
+    fn begin_control(&self, bytes: Vec<u8>) -> ControlFlow<()> {
         let bytes = match (self.seal(), bytes.split_first_chunk::<HEADER_BYTES>()) {
             (Some(seal), Some((head, payload))) if !payload.is_empty() => {
                 match sealed_frame(seal, handle_of(*head), payload) {
                     Ok(sealed) => sealed,
-                    Err(error) => return self.fail(code_of(&error)),
+                    Err(error) => return self.fail(errno_of(&error)),
                 }
             }
             _ => bytes,
@@ -174,12 +152,12 @@ impl Core {
     }
 
     /// Reads from the source of the stream whose turn it is.
-    fn load(&self, key: Key, allowance: &mut Allowance) -> Step {
-        let mut guard = self.state.borrow_mut();
+    fn load(&mut self, key: Key) -> ControlFlow<()> {
+        let mut guard = self.connection.state.borrow_mut();
         let state = &mut *guard;
         let Some(stream) = state.stream(key) else {
             state.outgoing.remove(key);
-            return Step::Again;
+            return Continue(());
         };
         let mut buffer = mem::take(&mut state.buffer);
         state.begun = Instant::now();
@@ -196,53 +174,57 @@ impl Core {
                     state.outgoing.schedule.set_idle(key);
                 }
                 drop(guard);
-                allowance.spend(length);
+                self.spend(length);
                 self.begin_copied(key, &stream, buffer)
             }
             Loaded::InPipe(length) => {
                 let header = self.header_alone(&stream, buffer, length);
                 let frame = Frame::in_pipe(Owner::Stream(key), header, length);
                 state.outgoing.begin(frame);
-                allowance.spend(length);
-                Step::Again
+                drop(guard);
+                self.spend(length);
+                Continue(())
             }
             Loaded::Empty => {
                 state.buffer = buffer;
                 state.outgoing.schedule.set_idle(key);
                 drop(guard);
-                if let Err(error) = stream.watch() {
-                    self.end_stream(key, &stream, code_of(&error));
+                match stream.watch() {
+                    Ok(()) => Continue(()),
+                    Err(error) => self.end_stream(key, &stream, Err(errno_of(&error))),
                 }
-                Step::Again
             }
-            Loaded::End if self.is_framed() => {
+            Loaded::End if self.connection.is_framed() => {
                 drop(guard);
                 let bytes = header(stream.handle(), 0).to_vec();
                 self.begin(Frame::copied(Owner::End(key), bytes, 0))
             }
             Loaded::End => {
                 drop(guard);
-                self.end_stream(key, &stream, 0);
-                Step::Again
+                self.end_stream(key, &stream, Ok(()))
             }
-            Loaded::Failed(code) => {
+            Loaded::Failed(errno) => {
                 drop(guard);
-                self.end_stream(key, &stream, code);
-                Step::Again
+                self.end_stream(key, &stream, Err(errno))
             }
         }
     }
 
     /// What is sent from memory of a frame whose payload stays in the pipe: nothing on a raw link.
-    fn header_alone(&self, stream: &stream::Core, mut buffer: Vec<u8>, length: usize) -> Vec<u8> {
+    fn header_alone(&self, stream: &StreamCore, mut buffer: Vec<u8>, length: usize) -> Vec<u8> {
         buffer.clear();
-        if self.is_framed() {
+        if self.connection.is_framed() {
             buffer.extend_from_slice(&header(stream.handle(), length));
         }
         buffer
     }
 
-    fn begin_copied(&self, key: Key, stream: &Rc<stream::Core>, mut buffer: Vec<u8>) -> Step {
+    fn begin_copied(
+        &self,
+        key: Key,
+        stream: &Rc<StreamCore>,
+        mut buffer: Vec<u8>,
+    ) -> ControlFlow<()> {
         let Some(seal) = self.seal() else {
             let room = self.header_room();
             let payload = buffer.len() - room;
@@ -254,7 +236,7 @@ impl Core {
         match sealed_frame(seal, stream.handle(), &buffer) {
             Ok(sealed) => {
                 // The callback may have freed the stream; its number may then be another's.
-                let current = self.state.borrow().stream(key);
+                let current = self.connection.state.borrow().stream(key);
                 let owner = match current {
                     Some(current) if Rc::ptr_eq(&current, stream) => Owner::Stream(key),
                     _ => Owner::Nobody,
@@ -263,37 +245,37 @@ impl Core {
                 frame.unsealed = Some(buffer);
                 self.begin(frame)
             }
-            Err(error) => self.fail(code_of(&error)),
+            Err(error) => self.fail(errno_of(&error)),
         }
     }
 
-    fn begin(&self, frame: Frame) -> Step {
-        let mut state = self.state.borrow_mut();
+    fn begin(&self, frame: Frame) -> ControlFlow<()> {
+        let mut state = self.connection.state.borrow_mut();
         if !matches!(state.phase, Phase::Ended(_)) {
             state.outgoing.begin(frame);
         }
-        Step::Again
+        Continue(())
     }
 
-    fn wait_for(&self, direction: Direction) -> Step {
-        let mut state = self.state.borrow_mut();
-        state.waiting = Some(direction);
-        if let Some(Owner::Stream(key)) = state.outgoing.frame.as_ref().map(|frame| frame.owner) {
-            if let Some(stream) = state.stream(key) {
-                stream.held_up();
-            }
+    fn wait_for(&self, direction: Direction) -> ControlFlow<()> {
+        match self.connection.wait_for(direction) {
+            Ok(()) => Break(()),
+            Err(error) => self.fail(errno_of(&error)),
         }
-        let event = state.events.of(direction);
-        drop(state);
-        self.extend_deadline();
-        match self.event_loop.activate(event) {
-            Ok(()) => Step::Stop,
-            Err(error) => self.fail(code_of(&error)),
-        }
+    }
+
+    fn fail(&self, errno: Errno) -> ControlFlow<()> {
+        closing::fail(self.connection, errno);
+        Break(())
+    }
+
+    fn end_stream(&self, key: Key, stream: &StreamCore, end: Result<(), Errno>) -> ControlFlow<()> {
+        closing::end_stream(self.connection, key, stream, end);
+        Continue(())
     }
 
     fn seal(&self) -> Option<&SealCallback> {
-        match &self.kind {
+        match &self.connection.kind {
             LinkKind::Callback(callbacks) => callbacks.seal.as_ref(),
             LinkKind::Raw | LinkKind::Framed => None,
         }
@@ -301,7 +283,7 @@ impl Core {
 
     /// The bytes that a header needs before a payload that is read; one that is sealed is framed elsewhere.
     fn header_room(&self) -> usize {
-        if self.is_framed() && self.seal().is_none() {
+        if self.connection.is_framed() && self.seal().is_none() {
             HEADER_BYTES
         } else {
             0
@@ -319,7 +301,7 @@ fn sealed_frame(seal: &SealCallback, handle: u32, payload: &[u8]) -> io::Result<
     seal(payload, &mut bytes)?;
     let length = bytes.len().saturating_sub(HEADER_BYTES);
     if length == 0 || length > MAX_FRAME {
-        return Err(io::Error::from_raw_os_error(libc::EMSGSIZE));
+        return Err(Errno::MSGSIZE.into());
     }
     bytes[..HEADER_BYTES].copy_from_slice(&header(handle, length));
     Ok(bytes)

@@ -8,16 +8,16 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::rc::{Rc, Weak};
 
-use super::callback::{CodeCallback, Notification};
-use super::error::{Error, NOT_FOR_WRITING, Result, code_of, out_of_memory};
+use super::callback::{EndCallback, Notification};
+use super::error::{Error, NOT_FOR_WRITING, Result, out_of_memory};
 use super::frame::MAX_FRAME;
 use super::queue::Queue;
 use crate::event::{EventId, EventKind, EventLoop};
 use crate::stats::{Meter, Stats, Wait};
-use crate::sys::Descriptor;
-use crate::sys::descriptor::is_for_writing;
-use crate::sys::pipe;
+use crate::sys::descriptor::{is_for_writing, set_nonblocking};
+use crate::sys::errno::errno_of;
 use crate::sys::socket::{self, Nature};
+use crate::sys::{Descriptor, Errno};
 
 /// The high-water mark unless the host names another, in bytes: 64 stalled sinks hold 16 MiB.
 pub const HIGH_WATER: usize = 256 * 1024;
@@ -29,17 +29,17 @@ pub struct SinkOptions {
     /// Where the bytes go; put in non-blocking mode and left so. If it is owned, it is closed when the sink ends,
     /// before `on_end`.
     pub descriptor: Descriptor,
-    /// More queued bytes than this ask for a pause; 0 stands for [`HIGH_WATER`].
-    pub high_water: usize,
-    /// Once no more than this is queued the pause is over; 0 stands for [`LOW_WATER`], or for the high-water mark where
-    /// that is lower.
-    pub low_water: usize,
+    /// More queued bytes than this ask for a pause. None: [`HIGH_WATER`].
+    pub high_water: Option<usize>,
+    /// Once no more than this is queued the pause is over. None: [`LOW_WATER`], or the high-water mark where that is
+    /// lower.
+    pub low_water: Option<usize>,
     /// Called when a pause that [`Sink::push`] asked for is over. A sink that ends while it is paused calls
     /// [`SinkOptions::on_end`] alone.
     pub on_resume: Option<Notification>,
-    /// Called once: with 0 after [`Sink::finish`] when all is written, with a negative errno when writing failed
-    /// (`-EPIPE`: the reader has gone) or memory was short (`-ENOMEM`).
-    pub on_end: Option<CodeCallback>,
+    /// Called once: with `Ok` after [`Sink::finish`] when all is written, with an error when writing failed (`EPIPE`: the
+    /// reader has gone) or memory was short (`ENOMEM`).
+    pub on_end: Option<EndCallback>,
 }
 
 /// The way from the network to a local descriptor. Dropping it ends it at once: what is queued is lost, and its
@@ -47,7 +47,7 @@ pub struct SinkOptions {
 /// within its own functions.
 #[derive(Debug)]
 pub struct Sink {
-    core: Rc<Core>,
+    core: Rc<SinkCore>,
 }
 
 impl Sink {
@@ -57,8 +57,8 @@ impl Sink {
     /// [`Error::Argument`] when the low-water mark is above the high one, or the descriptor is not for writing;
     /// [`Error::System`] when it is not open.
     pub fn new(event_loop: &EventLoop, options: SinkOptions) -> Result<Self> {
-        let high_water = or_default(options.high_water, HIGH_WATER);
-        let low_water = or_default(options.low_water, LOW_WATER.min(high_water));
+        let high_water = options.high_water.unwrap_or(HIGH_WATER);
+        let low_water = options.low_water.unwrap_or(LOW_WATER.min(high_water));
         if low_water > high_water {
             return Err(Error::Argument(
                 "the low-water mark is above the high-water mark",
@@ -68,10 +68,10 @@ impl Sink {
         if !is_for_writing(fd)? {
             return Err(Error::Argument(NOT_FOR_WRITING));
         }
-        pipe::set_nonblocking(fd, true)?;
+        set_nonblocking(fd)?;
         let nature = Nature::of(fd);
         let raw_fd = options.descriptor.as_raw_fd();
-        let core = Rc::new_cyclic(|weak: &Weak<Core>| Core {
+        let core = Rc::new_cyclic(|weak: &Weak<SinkCore>| SinkCore {
             event_loop: event_loop.clone(),
             write: event_loop.create(EventKind::Write(raw_fd), callback(weak)),
             report: event_loop.create(EventKind::Deferred, callback(weak)),
@@ -125,7 +125,7 @@ impl Sink {
         self.core.queue(rest)
     }
 
-    /// Has what is queued written, then the sink ends: `on_end` is called with 0. If nothing is queued, the descriptor
+    /// Has what is queued written, then the sink ends: `on_end` is called with `Ok`. If nothing is queued, the descriptor
     /// is dropped before this returns: the reader sees the end even if the loop does not turn for a while.
     ///
     /// # Errors
@@ -155,15 +155,11 @@ impl Sink {
 
 impl Drop for Sink {
     fn drop(&mut self) {
-        self.core.release();
+        self.core.abandon();
     }
 }
 
-fn or_default(value: usize, default: usize) -> usize {
-    if value == 0 { default } else { value }
-}
-
-fn callback(weak: &Weak<Core>) -> Notification {
+fn callback(weak: &Weak<SinkCore>) -> Notification {
     let weak = Weak::clone(weak);
     Rc::new(move || {
         if let Some(core) = weak.upgrade() {
@@ -172,7 +168,7 @@ fn callback(weak: &Weak<Core>) -> Notification {
     })
 }
 
-struct Core {
+struct SinkCore {
     event_loop: EventLoop,
     write: EventId,
     /// Calls the host back from the loop instead of from within its own call.
@@ -181,7 +177,7 @@ struct Core {
     high_water: usize,
     low_water: usize,
     on_resume: RefCell<Option<Notification>>,
-    on_end: RefCell<Option<CodeCallback>>,
+    on_end: RefCell<Option<EndCallback>>,
     meter: RefCell<Meter>,
     queued: Cell<usize>,
     state: RefCell<State>,
@@ -193,10 +189,10 @@ struct State {
     queue: Queue,
     paused: bool,
     finishing: bool,
-    failed: Option<i32>,
+    failed: Option<Errno>,
 }
 
-impl fmt::Debug for Core {
+impl fmt::Debug for SinkCore {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Sink").finish_non_exhaustive()
     }
@@ -215,11 +211,11 @@ impl State {
     }
 }
 
-impl Core {
+impl SinkCore {
     fn check_writable(&self) -> Result<()> {
         let state = self.state.borrow();
-        if let Some(code) = state.failed {
-            Err(io::Error::from_raw_os_error(-code).into())
+        if let Some(errno) = state.failed {
+            Err(io::Error::from(errno).into())
         } else if state.finishing {
             Err(Error::State("the sink is finished"))
         } else {
@@ -239,7 +235,7 @@ impl Core {
     }
 
     fn fail<T>(&self, error: io::Error) -> Result<T> {
-        self.state.borrow_mut().failed = Some(code_of(&error));
+        self.state.borrow_mut().failed = Some(errno_of(&error));
         self.report()?;
         Err(error.into())
     }
@@ -266,7 +262,7 @@ impl Core {
     /// Writes what the descriptor takes and calls the host back.
     fn turn(&self) {
         if let Err(error) = self.flush() {
-            self.state.borrow_mut().failed = Some(code_of(&error));
+            self.state.borrow_mut().failed = Some(errno_of(&error));
         }
         let mut state = self.state.borrow_mut();
         let failed = state.failed;
@@ -277,7 +273,7 @@ impl Core {
         let ended = failed.is_some() || (state.finishing && self.queued.get() == 0);
         drop(state);
         if ended {
-            return self.end(failed.unwrap_or(0));
+            return self.end(failed.map_or(Ok(()), Err));
         }
         if resumed {
             let on_resume = self.on_resume.borrow().clone();
@@ -305,16 +301,16 @@ impl Core {
         Ok(())
     }
 
-    fn end(&self, code: i32) {
+    fn end(&self, end: std::result::Result<(), Errno>) {
         let on_end = self.on_end.take();
-        self.release();
+        self.abandon();
         if let Some(on_end) = on_end {
-            on_end(code);
+            on_end(end);
         }
     }
 
-    /// Lets go of everything; the host is not called any more.
-    fn release(&self) {
+    /// Ends the sink without a word.
+    fn abandon(&self) {
         self.event_loop.release(self.write);
         self.event_loop.release(self.report);
         self.meter.borrow_mut().end();

@@ -3,14 +3,14 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::error::{code_of, out_of_memory};
+use super::error::out_of_memory;
 use super::frame_size::{FrameSize, SMALLEST};
-use crate::sys::{Descriptor, pipe, socket};
+use crate::sys::descriptor::set_nonblocking;
+use crate::sys::errno::errno_of;
+use crate::sys::pipe::{self, PIPE_SIZE, SPLICE_MINIMUM};
+use crate::sys::read::{read_behind, readable_bytes};
+use crate::sys::{Descriptor, Errno};
 
-/// A bulk stream's pipe is enlarged to this, where the system allows.
-const BULK_PIPE: usize = 1024 * 1024;
-/// Splicing out of a smaller pipe is slower than copying.
-const MIN_SPLICE_PIPE: usize = 256 * 1024;
 /// Fewer bytes than this are cheaper to copy than to splice.
 const MIN_SPLICE: usize = 32 * 1024;
 
@@ -26,7 +26,7 @@ pub(super) enum Loaded {
     /// The writer has closed its end, and everything has been read.
     End,
     /// Reading failed.
-    Failed(i32),
+    Failed(Errno),
 }
 
 /// A descriptor that a stream is read from.
@@ -49,9 +49,9 @@ impl Source {
         pipe_size: Option<usize>,
     ) -> io::Result<Self> {
         let fd = descriptor.as_fd();
-        pipe::set_nonblocking(fd, true)?;
+        set_nonblocking(fd)?;
         let wanted = if bulk && may_splice {
-            pipe_size.unwrap_or(BULK_PIPE)
+            pipe_size.unwrap_or(PIPE_SIZE)
         } else {
             0
         };
@@ -59,7 +59,7 @@ impl Source {
         Ok(Self {
             bulk,
             capacity,
-            splices: bulk && may_splice && capacity >= MIN_SPLICE_PIPE,
+            splices: bulk && may_splice && capacity >= SPLICE_MINIMUM,
             descriptor,
         })
     }
@@ -77,26 +77,26 @@ impl Source {
         size: &FrameSize,
     ) -> Loaded {
         if may_splice && self.splices {
-            match pipe::readable_bytes(self.fd()) {
+            match readable_bytes(self.fd()) {
                 Ok(ready) if ready >= MIN_SPLICE => {
                     return Loaded::InPipe(ready.min(size.spliced()));
                 }
                 Ok(_) => {}
-                Err(error) => return Loaded::Failed(code_of(&error)),
+                Err(error) => return Loaded::Failed(errno_of(&error)),
             }
         }
         let length = self.copied(size);
         if let Err(error) = prepare(buffer, room, length) {
-            return Loaded::Failed(code_of(&error));
+            return Loaded::Failed(errno_of(&error));
         }
-        match socket::read_behind(self.fd(), buffer) {
+        match read_behind(self.fd(), buffer) {
             Ok(0) => Loaded::End,
             Ok(count) => Loaded::Copied {
                 length: count,
                 drained: count < length,
             },
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Loaded::Empty,
-            Err(error) => Loaded::Failed(code_of(&error)),
+            Err(error) => Loaded::Failed(errno_of(&error)),
         }
     }
 
@@ -123,9 +123,9 @@ impl Source {
             let mut rest = Vec::new();
             rest.try_reserve_exact(SMALLEST.min(end - buffer.len()))
                 .map_err(out_of_memory)?;
-            match socket::read_behind(self.fd(), &mut rest) {
+            match read_behind(self.fd(), &mut rest) {
                 Ok(count) if count > 0 => buffer.extend_from_slice(&rest),
-                _ => return Err(io::Error::from_raw_os_error(libc::EIO)),
+                _ => return Err(Errno::IO.into()),
             }
         }
         Ok(())

@@ -6,23 +6,31 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::rc::{Rc, Weak};
 
-use super::callback::{CodeCallback, TapCallback};
+use super::callback::{EndCallback, TapCallback};
 use super::error::Result;
 use super::frame_size::FrameSize;
-use super::link::{self, LinkKind};
 use super::schedule::Key;
 use super::source::{Loaded, Source};
 use crate::event::{EventId, EventKind, EventLoop};
-use crate::stats::{Meter, Stats, Wait};
-use crate::sys::Descriptor;
+use crate::stats::{Meter, Method, Stats, Wait};
+use crate::sys::{Descriptor, Errno};
 
-/// How the bytes of a stream get to the connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Method {
-    /// Read and written through a buffer.
-    Copy,
-    /// Spliced: at least once the bytes did not pass through user space.
-    Splice,
+/// What a stream needs of the connection that carries it.
+pub(super) trait Carrier {
+    /// The stream has bytes, or has ended. False if that was known already.
+    fn ready(&self, key: Key) -> bool;
+    /// The stream gives nothing for now.
+    fn idle(&self, key: Key);
+    /// Takes the stream off the connection. A frame of it that is in flight is completed without it.
+    fn detach(&self, key: Key);
+}
+
+/// A stream's place on a connection.
+pub(super) struct Place {
+    pub(super) carrier: Weak<dyn Carrier>,
+    pub(super) key: Key,
+    /// The number of the stream in its frames.
+    pub(super) handle: u32,
 }
 
 /// What [`super::Link::start`] needs to know.
@@ -36,20 +44,25 @@ pub struct StreamOptions {
     pub bulk: bool,
     /// Is shown the stream's bytes, in order, after the connection has taken them. Keeps the stream from being spliced.
     pub tap: Option<TapCallback>,
-    /// Called once: with 0 when all bytes, and on a framed link the frame that ends the stream, have been taken; with a
-    /// negative errno when the connection failed or the source could not be read (that end is not marked to the
-    /// receiver); with `-ECANCELED` when the link was closed.
-    pub on_end: Option<CodeCallback>,
+    /// Called once: with `Ok` when all bytes, and on a framed link the frame that ends the stream, have been taken; with an
+    /// error when the connection failed or the source could not be read (that end is not marked to the receiver), with
+    /// `ECANCELED` when the link was closed.
+    pub on_end: Option<EndCallback>,
 }
 
-/// A stream of a link. Dropping it stops it: a frame that was begun is completed, nothing more is read, and its
-/// callbacks are not called any more. It may outlive its link.
+/// A stream of a link. Dropping it abandons it: nothing more is read, and its callbacks are not called any more; but a frame
+/// that was begun is completed. It may outlive its link.
 #[derive(Debug)]
 pub struct Stream {
-    core: Rc<Core>,
+    core: Rc<StreamCore>,
 }
 
 impl Stream {
+    /// The handle of a stream that its connection has taken.
+    pub(super) fn new(core: Rc<StreamCore>) -> Self {
+        Self { core }
+    }
+
     /// Reads nothing more before [`Stream::resume`], so that the writer is held back by its full pipe. A frame that was
     /// begun is completed. Nothing happens to a stream that has ended.
     pub fn pause(&self) {
@@ -64,110 +77,97 @@ impl Stream {
         Ok(self.core.resume()?)
     }
 
-    /// How much was taken by the connection in whole frames, and what the stream waited for.
+    /// How much was taken by the connection in whole frames, how it was moved, and what the stream waited for.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.core.meter.borrow().stats()
-    }
-
-    /// How the bytes have been moved so far.
-    #[must_use]
-    pub fn method(&self) -> Method {
-        self.core.method.get()
     }
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        if let (Some(link), true) = (self.core.link.upgrade(), self.core.is_running()) {
-            link.detach(self.core.key);
+        if let Some(carrier) = self.core.carrier() {
+            carrier.detach(self.core.place.key);
         }
         self.core.abandon();
     }
 }
 
-/// What the link knows of a stream; it outlives the host's handle only while the link moves its bytes.
-pub(super) struct Core {
+/// What the connection knows of a stream; it outlives the host's handle only while the connection moves its bytes.
+pub(super) struct StreamCore {
     event_loop: EventLoop,
-    link: Weak<link::Core>,
-    key: Key,
-    handle: u32,
+    place: Place,
     event: EventId,
     /// None once the stream has ended.
     source: RefCell<Option<Source>>,
     tap: RefCell<Option<TapCallback>>,
-    on_end: RefCell<Option<CodeCallback>>,
+    on_end: RefCell<Option<EndCallback>>,
     meter: RefCell<Meter>,
-    method: Cell<Method>,
-    /// The host has stopped the reading: the event is not active, and the schedule takes the stream for idle.
+    /// The host has paused the stream: the event is not active, and the schedule takes the stream for idle.
     paused: Cell<bool>,
 }
 
-impl fmt::Debug for Core {
+impl fmt::Debug for StreamCore {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Stream")
-            .field("handle", &self.handle)
+            .field("handle", &self.place.handle)
             .finish_non_exhaustive()
     }
 }
 
-/// Starts a stream on an open link.
-pub(super) fn start(link: &Rc<link::Core>, options: StreamOptions) -> Result<Stream> {
-    let fd = options.descriptor.as_raw_fd();
-    // A connection that has refused a splice before gains nothing from a larger pipe.
-    let may_splice = link.state.borrow().splices
-        && !matches!(link.kind, LinkKind::Callback(_))
-        && options.tap.is_none();
-    let source = Source::new(options.descriptor, options.bulk, may_splice, link.pipe_size)?;
-    let key = link.reserve(options.handle, options.bulk)?;
-    let core = Rc::new_cyclic(|weak: &Weak<Core>| {
-        let weak = Weak::clone(weak);
-        let on_readable = move || {
-            if let Some(core) = weak.upgrade() {
-                core.on_readable();
+impl StreamCore {
+    /// Begins a stream, whose source is not watched yet.
+    pub(super) fn new(
+        event_loop: &EventLoop,
+        place: Place,
+        source: Source,
+        tap: Option<TapCallback>,
+        on_end: Option<EndCallback>,
+    ) -> Rc<Self> {
+        let mut meter = Meter::start();
+        meter.wait_for(Wait::Writer);
+        Rc::new_cyclic(|weak: &Weak<Self>| {
+            let weak = Weak::clone(weak);
+            let on_readable = move || {
+                if let Some(stream) = weak.upgrade() {
+                    stream.on_readable();
+                }
+            };
+            let kind = EventKind::Read(source.fd().as_raw_fd());
+            Self {
+                event: event_loop.create(kind, Rc::new(on_readable)),
+                event_loop: event_loop.clone(),
+                place,
+                source: RefCell::new(Some(source)),
+                tap: RefCell::new(tap),
+                on_end: RefCell::new(on_end),
+                meter: RefCell::new(meter),
+                paused: Cell::new(false),
             }
-        };
-        Core {
-            event_loop: link.event_loop.clone(),
-            link: Rc::downgrade(link),
-            key,
-            handle: options.handle,
-            event: link
-                .event_loop
-                .create(EventKind::Read(fd), Rc::new(on_readable)),
-            source: RefCell::new(Some(source)),
-            tap: RefCell::new(options.tap),
-            on_end: RefCell::new(options.on_end),
-            meter: RefCell::new(Meter::start()),
-            method: Cell::new(Method::Copy),
-            paused: Cell::new(false),
-        }
-    });
-    link.state.borrow_mut().streams[key] = Some(Rc::clone(&core));
-    core.meter.borrow_mut().wait_for(Wait::Writer);
-    let stream = Stream { core };
-    // Dropping the stream on failure takes it off the link again.
-    stream.core.watch()?;
-    Ok(stream)
-}
+        })
+    }
 
-impl Core {
     pub(super) fn handle(&self) -> u32 {
-        self.handle
+        self.place.handle
     }
 
     fn is_running(&self) -> bool {
         self.source.borrow().is_some()
     }
 
+    /// The connection, while both it and the stream last.
+    fn carrier(&self) -> Option<Rc<dyn Carrier>> {
+        self.place.carrier.upgrade().filter(|_| self.is_running())
+    }
+
     fn pause(&self) {
-        let Some(link) = self.link.upgrade().filter(|_| self.is_running()) else {
+        let Some(carrier) = self.carrier() else {
             return;
         };
         self.paused.set(true);
         self.event_loop.deactivate(self.event);
-        link.state.borrow_mut().outgoing.schedule.set_idle(self.key);
+        carrier.idle(self.place.key);
         self.meter.borrow_mut().resume();
     }
 
@@ -188,20 +188,11 @@ impl Core {
     /// The source has bytes or has ended. A stream that is known to be ready is watched no more, so that a link that is
     /// full does not keep the loop turning; and not before, so that one that flows costs no system call for it.
     fn on_readable(&self) {
-        let Some(link) = self.link.upgrade() else {
-            return self.event_loop.deactivate(self.event);
-        };
-        let mut state = link.state.borrow_mut();
-        if state.outgoing.schedule.is_ready(self.key) {
-            drop(state);
-            return self.event_loop.deactivate(self.event);
-        }
-        state.outgoing.schedule.set_ready(self.key);
-        self.held_up();
-        let full = state.waiting.is_some();
-        drop(state);
-        if !full {
-            link.defer_pump();
+        let carrier = self.place.carrier.upgrade();
+        if carrier.is_some_and(|carrier| carrier.ready(self.place.key)) {
+            self.held_up();
+        } else {
+            self.event_loop.deactivate(self.event);
         }
     }
 
@@ -230,7 +221,7 @@ impl Core {
     ) -> io::Result<T> {
         match &*self.source.borrow() {
             Some(source) => action(source),
-            None => Err(io::Error::from_raw_os_error(libc::EIO)),
+            None => Err(Errno::IO.into()),
         }
     }
 
@@ -240,7 +231,7 @@ impl Core {
     }
 
     pub(super) fn count_spliced(&self) {
-        self.method.set(Method::Splice);
+        self.meter.borrow_mut().moved_by(Method::Splice);
     }
 
     /// A frame of `payload` bytes is out; `ready` if there are more.
@@ -262,12 +253,12 @@ impl Core {
         }
     }
 
-    /// Ends the stream, which the link has let go, and tells the host.
-    pub(super) fn end(&self, code: i32) {
+    /// Ends the stream, which is detached, and tells the host.
+    pub(super) fn end(&self, end: std::result::Result<(), Errno>) {
         let on_end = self.on_end.take();
         self.abandon();
         if let Some(on_end) = on_end {
-            on_end(code);
+            on_end(end);
         }
     }
 

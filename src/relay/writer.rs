@@ -1,18 +1,19 @@
 //! Writes the frame in flight to the connection, as far as that takes it.
 
+use std::cell::RefMut;
 use std::io;
-use std::mem;
 use std::os::fd::AsFd;
 
 use super::callback::{Callbacks, Taken};
-use super::error::code_of;
-use super::link::{Core, Direction, State};
-use super::outgoing::{Owner, Unsent};
-use super::stream;
-use crate::sys::pipe;
+use super::connection::{Connection, LinkKind, State};
+use super::outgoing::Unsent;
+use crate::event::Direction;
+use crate::sys::Errno;
+use crate::sys::errno::errno_of;
+use crate::sys::pipe::{refused, splice};
+use crate::sys::read::readable_bytes;
 use crate::sys::signal::SigpipeGuard;
 use crate::sys::socket;
-use crate::sys::splice::{refused, splice};
 
 /// How writing came to a halt.
 pub(super) enum Halt {
@@ -21,7 +22,7 @@ pub(super) enum Halt {
     /// The connection takes nothing more until this happens.
     Full(Direction),
     /// The connection has failed.
-    Failed(i32),
+    Failed(Errno),
     /// The link has ended meanwhile, or its loop was given up.
     Gone,
 }
@@ -33,152 +34,119 @@ enum Progress {
     Fallback,
 }
 
-impl Core {
-    /// Gives the rest of the frame to the host. The bytes leave the state meanwhile, so that the callback may do
-    /// anything; their address stays the same.
-    pub(super) fn write_by_callback(&self, callbacks: &Callbacks) -> Halt {
-        loop {
-            let Some((bytes, sent)) = self.state.borrow_mut().lend_frame() else {
-                return Halt::Gone;
-            };
-            if sent == bytes.len() {
-                self.state.borrow_mut().return_frame(bytes, 0);
-                return Halt::Done;
-            }
-            let unsent = bytes.len() - sent;
-            let result = (callbacks.write)(&bytes[sent..]);
-            let taken = match result {
-                Ok(Taken::Bytes(count)) if (1..=unsent).contains(&count) => count,
-                _ => 0,
-            };
-            let returned = self.state.borrow_mut().return_frame(bytes, taken);
-            if !returned || self.event_loop.is_given_up() {
-                return Halt::Gone;
-            }
-            match result {
-                Ok(Taken::Bytes(_)) if taken > 0 => {}
-                Ok(Taken::Bytes(_)) => return Halt::Failed(-libc::EINVAL),
-                Ok(Taken::WantWrite) => return Halt::Full(Direction::Write),
-                Ok(Taken::WantRead) => return Halt::Full(Direction::Read),
-                Err(error) => return Halt::Failed(code_of(&error)),
-            }
+/// Writes the frame in flight until it is out or the connection takes nothing more.
+pub(super) fn write(connection: &Connection) -> Halt {
+    match &connection.kind {
+        LinkKind::Callback(callbacks) => write_by_callback(connection, callbacks),
+        LinkKind::Raw | LinkKind::Framed => write_to_descriptor(&mut connection.state.borrow_mut()),
+    }
+}
+
+/// Gives the rest of the frame to the host. The bytes leave the state meanwhile, so that the callback may do anything;
+/// their address stays the same.
+fn write_by_callback(connection: &Connection, callbacks: &Callbacks) -> Halt {
+    let outgoing = || RefMut::map(connection.state.borrow_mut(), |state| &mut state.outgoing);
+    loop {
+        let Some((bytes, sent)) = outgoing().lend_frame() else {
+            return Halt::Gone;
+        };
+        if sent == bytes.len() {
+            outgoing().return_frame(bytes, 0);
+            return Halt::Done;
+        }
+        let unsent = bytes.len() - sent;
+        let result = (callbacks.write)(&bytes[sent..]);
+        let taken = match result {
+            Ok(Taken::Bytes(count)) if (1..=unsent).contains(&count) => count,
+            _ => 0,
+        };
+        let returned = outgoing().return_frame(bytes, taken);
+        if !returned || connection.event_loop.is_given_up() {
+            return Halt::Gone;
+        }
+        match result {
+            Ok(Taken::Bytes(_)) if taken > 0 => {}
+            Ok(Taken::Bytes(_)) => return Halt::Failed(Errno::INVAL),
+            Ok(Taken::WantWrite) => return Halt::Full(Direction::Write),
+            Ok(Taken::WantRead) => return Halt::Full(Direction::Read),
+            Err(error) => return Halt::Failed(errno_of(&error)),
         }
     }
 }
 
-impl State {
-    /// Writes the frame in flight to a connection that is the library's to write to.
-    pub(super) fn write_to_descriptor(&mut self) -> Halt {
-        loop {
-            let Some(descriptor) = &self.descriptor else {
-                return Halt::Gone;
-            };
-            let progress = match self.outgoing.frame.as_ref().map(|frame| frame.unsent()) {
-                None => return Halt::Gone,
-                Some(Unsent::Nothing) => return Halt::Done,
-                Some(Unsent::Bytes { bytes, more }) => {
-                    let sent = socket::send(descriptor.as_fd(), self.nature, bytes, more);
-                    let wanted = bytes.len();
-                    self.count_sent(wanted, sent)
-                }
-                Some(Unsent::InPipe(length)) => self.splice(length),
-            };
-            match progress {
-                Ok(Progress::Some) => {}
-                Ok(Progress::Full) => return Halt::Full(Direction::Write),
-                Ok(Progress::Fallback) => {
-                    self.splices = false;
-                    if let Err(error) = self.rescue() {
-                        return Halt::Failed(code_of(&error));
-                    }
-                }
-                Err(error) => return Halt::Failed(code_of(&error)),
-            }
-        }
-    }
-
-    /// A connection that took less than it was given is full: asking once more would be a wasted call.
-    fn count_sent(&mut self, wanted: usize, sent: io::Result<usize>) -> io::Result<Progress> {
-        match sent {
-            Ok(count) => {
-                self.outgoing.advance(count);
-                Ok(if count < wanted {
-                    Progress::Full
-                } else {
-                    Progress::Some
-                })
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Progress::Full),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Moves some of the frame's bytes from the source's pipe to the connection.
-    fn splice(&mut self, length: usize) -> io::Result<Progress> {
-        let (Some(stream), Some(descriptor)) = (self.frame_stream(), &self.descriptor) else {
-            return Err(io::Error::from_raw_os_error(libc::EIO));
+/// Writes the frame in flight to a connection that is the library's to write to.
+fn write_to_descriptor(state: &mut State) -> Halt {
+    loop {
+        let Some(descriptor) = &state.descriptor else {
+            return Halt::Gone;
         };
-        let spliced = stream.with_source(|source| {
-            let _guard = SigpipeGuard::new();
-            match splice(source.fd(), descriptor.as_fd(), length, false) {
-                // Would block for want of room, or because the bytes that were counted have gone?
-                Err(error)
-                    if error.kind() == io::ErrorKind::WouldBlock
-                        && pipe::readable_bytes(source.fd())? == 0 =>
-                {
-                    Ok(0)
+        let progress = match state.outgoing.frame.as_ref().map(|frame| frame.unsent()) {
+            None => return Halt::Gone,
+            Some(Unsent::Nothing) => return Halt::Done,
+            Some(Unsent::Bytes { bytes, more }) => {
+                let sent = socket::send(descriptor.as_fd(), state.nature, bytes, more);
+                let wanted = bytes.len();
+                count_sent(state, wanted, sent)
+            }
+            Some(Unsent::InPipe(length)) => splice_frame(state, length),
+        };
+        match progress {
+            Ok(Progress::Some) => {}
+            Ok(Progress::Full) => return Halt::Full(Direction::Write),
+            Ok(Progress::Fallback) => {
+                state.splices = false;
+                if let Err(error) = state.rescue() {
+                    return Halt::Failed(errno_of(&error));
                 }
-                result => result,
             }
-        });
-        match spliced {
-            Ok(0) => Err(io::Error::from_raw_os_error(libc::EIO)),
-            Ok(count) => {
-                stream.count_spliced();
-                self.outgoing.advance(count);
-                Ok(Progress::Some)
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Progress::Full),
-            Err(error) if refused(&error) => Ok(Progress::Fallback),
-            Err(error) => Err(error),
+            Err(error) => return Halt::Failed(errno_of(&error)),
         }
     }
+}
 
-    /// Reads what the frame in flight has left in its source's pipe, so that it can be completed without the source.
-    pub(super) fn rescue(&mut self) -> io::Result<()> {
-        let stream = self.frame_stream();
-        let Some(frame) = &mut self.outgoing.frame else {
-            return Ok(());
-        };
-        let length = mem::take(&mut frame.in_pipe);
-        match stream {
-            Some(stream) if length > 0 => {
-                stream.with_source(|source| source.rescue(&mut frame.bytes, length))
+/// A connection that took less than it was given is full: asking once more would be a wasted call.
+fn count_sent(state: &mut State, wanted: usize, sent: io::Result<usize>) -> io::Result<Progress> {
+    match sent {
+        Ok(count) => {
+            state.outgoing.advance(count);
+            Ok(if count < wanted {
+                Progress::Full
+            } else {
+                Progress::Some
+            })
+        }
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Progress::Full),
+        Err(error) => Err(error),
+    }
+}
+
+/// Moves some of the frame's bytes from the source's pipe to the connection.
+fn splice_frame(state: &mut State, length: usize) -> io::Result<Progress> {
+    let (Some(stream), Some(descriptor)) = (state.stream_in_flight(), &state.descriptor) else {
+        return Err(Errno::IO.into());
+    };
+    let spliced = stream.with_source(|source| {
+        let _guard = SigpipeGuard::new();
+        match splice(source.fd(), descriptor.as_fd(), length, false) {
+            // Would block for want of room, or because the bytes that were counted have gone?
+            Err(error)
+                if error.kind() == io::ErrorKind::WouldBlock
+                    && readable_bytes(source.fd())? == 0 =>
+            {
+                Ok(0)
             }
-            _ => Ok(()),
+            result => result,
         }
-    }
-
-    fn frame_stream(&self) -> Option<std::rc::Rc<stream::Core>> {
-        match self.outgoing.frame.as_ref()?.owner {
-            Owner::Stream(key) => self.stream(key),
-            Owner::Nobody | Owner::End(_) => None,
+    });
+    match spliced {
+        Ok(0) => Err(Errno::IO.into()),
+        Ok(count) => {
+            stream.count_spliced();
+            state.outgoing.advance(count);
+            Ok(Progress::Some)
         }
-    }
-
-    /// Takes the bytes of the frame in flight for the time of a callback, and how many of them are out.
-    fn lend_frame(&mut self) -> Option<(Vec<u8>, usize)> {
-        let frame = self.outgoing.frame.as_mut()?;
-        Some((mem::take(&mut frame.bytes), frame.sent()))
-    }
-
-    /// Gives them back, `taken` more of them being out; false if the frame has been dropped meanwhile.
-    fn return_frame(&mut self, bytes: Vec<u8>, taken: usize) -> bool {
-        let Some(frame) = &mut self.outgoing.frame else {
-            return false;
-        };
-        frame.bytes = bytes;
-        self.outgoing.advance(taken);
-        true
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Progress::Full),
+        Err(error) if refused(&error) => Ok(Progress::Fallback),
+        Err(error) => Err(error),
     }
 }

@@ -4,7 +4,8 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 pub(crate) use rustix::fs::FileType;
-use rustix::fs::{OFlags, fcntl_getfl, fstat};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl, fstat};
+use rustix::io::Errno;
 
 /// A file descriptor together with the answer to who closes it.
 ///
@@ -31,6 +32,21 @@ impl Descriptor {
     }
 }
 
+/// The file that a number leads to at this moment; `EBADF` for a negative one.
+pub(super) fn number<'moment>(fd: RawFd) -> io::Result<BorrowedFd<'moment>> {
+    if fd < 0 {
+        return Err(Errno::BADF.into());
+    }
+    // SAFETY: the number is not -1. It may have been closed by the host; the borrow goes no further than the system
+    // call (or, in polling's poll(2) backend, the table lookup) that follows, and the kernel checks the number there.
+    Ok(unsafe { BorrowedFd::borrow_raw(fd) })
+}
+
+/// Whether the number leads to a file at this moment.
+pub(crate) fn is_open(fd: RawFd) -> bool {
+    number(fd).is_ok_and(|fd| rustix::io::fcntl_getfd(fd).is_ok())
+}
+
 /// What kind of file both descriptors lead to; none if they lead to different ones. The two ends of a pipe are the same.
 pub(crate) fn same_file(
     one: BorrowedFd<'_>,
@@ -54,6 +70,26 @@ pub(crate) fn is_for_reading(fd: BorrowedFd<'_>) -> io::Result<bool> {
 /// Whether the file was opened for writing.
 pub(crate) fn is_for_writing(fd: BorrowedFd<'_>) -> io::Result<bool> {
     Ok((fcntl_getfl(fd)? & OFlags::RWMODE) != OFlags::RDONLY)
+}
+
+/// Fails with `EBADF` if the descriptor cannot be read from. poll(2) would wait for such a one for ever.
+pub(crate) fn check_readable(fd: BorrowedFd<'_>) -> io::Result<()> {
+    if is_for_reading(fd)? {
+        Ok(())
+    } else {
+        Err(Errno::BADF.into())
+    }
+}
+
+/// Puts the open file in non-blocking mode; leaves it alone when it is in that mode already.
+///
+/// The mode belongs to the open file, not to the descriptor: every process that inherited it sees the change.
+pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
+    let flags = fcntl_getfl(fd)?;
+    if !flags.contains(OFlags::NONBLOCK) {
+        fcntl_setfl(fd, flags | OFlags::NONBLOCK)?;
+    }
+    Ok(())
 }
 
 /// Whether both are ends of the same pipe, so that what is written to the one is read from the other.

@@ -1,4 +1,4 @@
-//! Writing to connections, and reading from them, without blocking and without a SIGPIPE.
+//! Connections: what they are made of, and writing to them without blocking and without a SIGPIPE.
 
 use std::io;
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -38,7 +38,7 @@ pub(crate) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
 }
 
 /// Lets the peer read the end, whoever else has the socket open. A peer that has gone needs no telling.
-pub(crate) fn end_writing(fd: BorrowedFd<'_>) {
+pub(crate) fn shut_down_writing(fd: BorrowedFd<'_>) {
     let _ = rustix::net::shutdown(fd, rustix::net::Shutdown::Write);
 }
 
@@ -112,12 +112,3 @@ pub(crate) fn limit_unsent(fd: BorrowedFd<'_>, bytes: u32) {
 /// This system's sockets cannot be told.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(crate) fn limit_unsent(_fd: BorrowedFd<'_>, _bytes: u32) {}
-
-/// Reads into the room behind what `buffer` holds, as far as its capacity goes, and returns how many bytes came.
-///
-/// 0 is the end of the source (or no room). Fails with `WouldBlock` when there is nothing yet.
-pub(crate) fn read_behind(fd: BorrowedFd<'_>, buffer: &mut Vec<u8>) -> io::Result<usize> {
-    let read =
-        rustix::io::retry_on_intr(|| rustix::io::read(fd, rustix::buffer::spare_capacity(buffer)));
-    Ok(read?)
-}

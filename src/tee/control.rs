@@ -3,14 +3,19 @@
 //! Both go over one pair of sockets, each direction shut down by one side. A shutdown reaches every process that has
 //! inherited the socket; closing it would not be seen as long as a child of the host's, forked meanwhile, has it open.
 
+use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::sys::socket;
+use crate::sys::{Errno, socket};
 
-use super::flow::Stop;
+thread_local! {
+    /// The control of the tee whose own thread this is; null in all others.
+    static OWN: Cell<*const Control> = const { Cell::new(ptr::null()) };
+}
 
 /// The host's side. Any number of threads may use it.
 #[derive(Debug)]
@@ -24,7 +29,7 @@ impl Control {
     /// callback or a write to a regular file that is under way. Nothing happens to a tee that has ended.
     pub fn cancel(&self) {
         self.cancelled.store(true, Ordering::Release);
-        socket::end_writing(self.socket.as_fd());
+        socket::shut_down_writing(self.socket.as_fd());
     }
 
     /// Becomes readable when the tee has ended: all that is left is to wait for its thread, which returns. To be
@@ -32,15 +37,17 @@ impl Control {
     pub fn ended(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
+
+    /// Whether this is the tee's own thread, which cannot wait for itself.
+    #[must_use]
+    pub fn is_own_thread(&self) -> bool {
+        OWN.get() == ptr::from_ref(self)
+    }
 }
 
-/// The side of a tee's own thread, which tells of the tee's end when it is dropped. Of no effect for a tee in the host's
-/// thread.
-#[derive(Debug, Default)]
-pub(super) struct Interrupt(Option<Own>);
-
+/// The side of the tee's own thread, which tells of the tee's end when it is dropped.
 #[derive(Debug)]
-struct Own {
+pub(super) struct Interrupt {
     control: Arc<Control>,
     socket: OwnedFd,
 }
@@ -52,39 +59,35 @@ pub(super) fn control() -> io::Result<(Arc<Control>, Interrupt)> {
         cancelled: AtomicBool::new(false),
         socket: host,
     });
-    let own = Own {
+    let interrupt = Interrupt {
         control: Arc::clone(&control),
         socket: own,
     };
-    Ok((control, Interrupt(Some(own))))
+    Ok((control, interrupt))
 }
 
 impl Interrupt {
-    /// Whether the tee is to end.
-    pub(super) fn is_set(&self) -> bool {
-        self.0
-            .as_ref()
-            .is_some_and(|own| own.control.cancelled.load(Ordering::Acquire))
+    /// Makes this thread the tee's own.
+    pub(super) fn claim_thread(&self) {
+        OWN.set(Arc::as_ptr(&self.control));
     }
 
-    /// Fails if the tee is to end.
-    pub(super) fn check(&self) -> Result<(), Stop> {
-        if self.is_set() {
-            return Err(Stop::Output(rustix::io::Errno::CANCELED.into()));
+    /// Fails with `ECANCELED` if the tee is to end.
+    pub(super) fn check(&self) -> io::Result<()> {
+        if self.control.cancelled.load(Ordering::Acquire) {
+            return Err(Errno::CANCELED.into());
         }
         Ok(())
     }
 
     /// What is readable as soon as the tee is to end, for a wait.
-    pub(super) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        self.0.as_ref().map(|own| own.socket.as_fd())
+    pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }
 
 impl Drop for Interrupt {
     fn drop(&mut self) {
-        if let Some(own) = &self.0 {
-            socket::end_writing(own.socket.as_fd());
-        }
+        socket::shut_down_writing(self.socket.as_fd());
     }
 }

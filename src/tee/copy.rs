@@ -2,10 +2,10 @@
 
 use std::io;
 
-use super::flow::{Flow, Stop};
+use super::flow::{Flow, FlowError};
 
 /// Passes the stream on to its end.
-pub(super) fn run(flow: &mut Flow, buffer: &mut [u8]) -> Result<(), Stop> {
+pub(super) fn run(flow: &mut Flow, buffer: &mut [u8]) -> Result<(), FlowError> {
     loop {
         let count = flow.receive(buffer)?;
         if count == 0 {
@@ -22,12 +22,16 @@ pub(super) fn run(flow: &mut Flow, buffer: &mut [u8]) -> Result<(), Stop> {
 }
 
 /// Passes on exactly `count` bytes that CRC and index have seen already.
-pub(super) fn pass_seen(flow: &mut Flow, mut count: usize, buffer: &mut [u8]) -> Result<(), Stop> {
+pub(super) fn pass_seen(
+    flow: &mut Flow,
+    mut count: usize,
+    buffer: &mut [u8],
+) -> Result<(), FlowError> {
     while count > 0 {
         let piece = count.min(buffer.len());
         let bytes = flow.receive(&mut buffer[..piece])?;
         if bytes == 0 {
-            return Err(Stop::Input(io::ErrorKind::UnexpectedEof.into()));
+            return Err(FlowError::Input(io::ErrorKind::UnexpectedEof.into()));
         }
         flow.send(&buffer[..bytes])?;
         count -= bytes;

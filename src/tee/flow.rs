@@ -5,20 +5,19 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::thread;
 use std::time::Duration;
 
+use crate::inspect::Inspector;
 use crate::stats::{Meter, Wait};
-use crate::sys::Descriptor;
-use crate::sys::inlet::Inlet;
-use crate::sys::outlet::Outlet;
-use crate::sys::wait::{PollFd, PollFlags, wait};
+use crate::sys::poll::{PollFd, PollFlags, wait};
+use crate::sys::read::Reader;
+use crate::sys::write::Writer;
+use crate::sys::{Descriptor, Errno};
 
-use super::backlog::Backlog;
+use super::config::{Callback, Output};
 use super::control::Interrupt;
-use super::watch::Watch;
-use super::{Callback, Output};
 
-/// Why the stream stopped before its end.
+/// Why the stream did not come to its end.
 #[derive(Debug)]
-pub(super) enum Stop {
+pub(super) enum FlowError {
     /// The input cannot be read.
     Input(io::Error),
     /// The output takes no more.
@@ -26,22 +25,22 @@ pub(super) enum Stop {
 }
 
 /// The output, ready to be written to.
-pub(super) enum Sink {
-    Outlet(Outlet),
+enum Destination {
+    Writer(Writer),
     Callback(Callback),
 }
 
-impl Sink {
-    pub(super) fn new(output: Output) -> Self {
+impl Destination {
+    fn new(output: Output) -> Self {
         match output {
-            Output::Descriptor(descriptor) => Self::Outlet(Outlet::new(descriptor)),
+            Output::Descriptor(descriptor) => Self::Writer(Writer::new(descriptor)),
             Output::Callback(callback) => Self::Callback(callback),
         }
     }
 
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         match self {
-            Self::Outlet(outlet) => Some(outlet.as_fd()),
+            Self::Writer(writer) => Some(writer.as_fd()),
             Self::Callback(_) => None,
         }
     }
@@ -49,9 +48,9 @@ impl Sink {
 
 /// A stream on its way.
 pub(super) struct Flow {
-    input: Inlet,
-    output: Sink,
-    watch: Watch,
+    input: Reader,
+    output: Destination,
+    inspector: Inspector,
     meter: Meter,
     interrupt: Interrupt,
 }
@@ -63,24 +62,29 @@ struct Found {
 }
 
 impl Flow {
-    pub(super) fn new(input: Descriptor, output: Sink, watch: Watch, interrupt: Interrupt) -> Self {
+    pub(super) fn new(
+        input: Descriptor,
+        output: Output,
+        inspector: Inspector,
+        interrupt: Interrupt,
+    ) -> Self {
         Self {
-            input: Inlet::new(input),
-            output,
-            watch,
+            input: Reader::new(input),
+            output: Destination::new(output),
+            inspector,
             meter: Meter::start(),
             interrupt,
         }
     }
 
     /// Fails if the host wants the tee to end.
-    pub(super) fn check(&self) -> Result<(), Stop> {
-        self.interrupt.check()
+    pub(super) fn check(&self) -> Result<(), FlowError> {
+        self.interrupt.check().map_err(FlowError::Output)
     }
 
     /// Closes both ends, as far as they are owned.
-    pub(super) fn close(self) -> (Watch, Meter, Interrupt) {
-        (self.watch, self.meter, self.interrupt)
+    pub(super) fn close(self) -> (Inspector, Meter, Interrupt) {
+        (self.inspector, self.meter, self.interrupt)
     }
 
     pub(super) fn input(&self) -> BorrowedFd<'_> {
@@ -94,12 +98,12 @@ impl Flow {
 
     /// How many of the next bytes neither the CRC nor the index needs.
     pub(super) fn skippable(&self) -> u64 {
-        self.watch.skippable()
+        self.inspector.skippable()
     }
 
     /// Counts bytes that have reached the output unseen.
     pub(super) fn passed_unseen(&mut self, count: usize) {
-        self.watch.skip(count as u64);
+        self.inspector.skip(count as u64);
         self.passed(count);
     }
 
@@ -110,46 +114,46 @@ impl Flow {
 
     /// Shows the next bytes to the CRC. Whatever is read is shown to it, also where the output has failed.
     pub(super) fn sum(&mut self, bytes: &[u8]) {
-        self.watch.see_crc(bytes);
+        self.inspector.sum(bytes);
     }
 
     /// Shows bytes that the CRC has seen to the index; waits if too much waits for its reader.
-    pub(super) fn list(&mut self, bytes: &[u8]) -> Result<(), Stop> {
+    pub(super) fn list(&mut self, bytes: &[u8]) -> Result<(), FlowError> {
         let mut rest = bytes;
         while !rest.is_empty() {
-            while self.watch.backlog().is_some_and(Backlog::is_full) {
+            while self.inspector.is_full() {
                 self.wait(Wait::Index)?;
             }
-            let seen = self.watch.see_index(rest);
+            let seen = self.inspector.list(rest);
             rest = &rest[seen..];
         }
         Ok(())
     }
 
     /// Reads input as soon as there is some; 0 is its end.
-    pub(super) fn receive(&mut self, buffer: &mut [u8]) -> Result<usize, Stop> {
+    pub(super) fn receive(&mut self, buffer: &mut [u8]) -> Result<usize, FlowError> {
         loop {
             self.check()?;
             match self.input.read(buffer) {
                 Err(error) if would_wait(&error) => self.wait(Wait::Writer)?,
-                result => return result.map_err(Stop::Input),
+                result => return result.map_err(FlowError::Input),
             }
         }
     }
 
     /// Sends what the output takes at once, and returns how many bytes that was. A callback takes all.
-    pub(super) fn offer(&mut self, bytes: &[u8]) -> Result<usize, Stop> {
+    pub(super) fn offer(&mut self, bytes: &[u8]) -> Result<usize, FlowError> {
         let count = match &mut self.output {
-            Sink::Outlet(outlet) => match outlet.write(bytes) {
+            Destination::Writer(writer) => match writer.write(bytes) {
                 Err(error) if would_wait(&error) => 0,
-                result => result.map_err(Stop::Output)?,
+                result => result.map_err(FlowError::Output)?,
             },
-            Sink::Callback(callback) => {
+            Destination::Callback(callback) => {
                 self.meter.wait_for(Wait::Output);
                 let result = callback(bytes);
                 self.meter.resume();
                 // "Later" is no answer either: there is nothing to wait for.
-                result.map_err(Stop::Output)?;
+                result.map_err(FlowError::Output)?;
                 bytes.len()
             }
         };
@@ -158,7 +162,7 @@ impl Flow {
     }
 
     /// Sends all.
-    pub(super) fn send(&mut self, mut bytes: &[u8]) -> Result<(), Stop> {
+    pub(super) fn send(&mut self, mut bytes: &[u8]) -> Result<(), FlowError> {
         while !bytes.is_empty() {
             let count = self.offer(bytes)?;
             bytes = &bytes[count..];
@@ -177,24 +181,22 @@ impl Flow {
     }
 
     /// Waits for one side. Meanwhile the index goes on, and a broken output and the host's wish to end are noticed.
-    pub(super) fn wait(&mut self, awaited: Wait) -> Result<(), Stop> {
+    pub(super) fn wait(&mut self, awaited: Wait) -> Result<(), FlowError> {
         self.meter.wait_for(awaited);
         loop {
             let found = self.poll(awaited).map_err(|error| match awaited {
-                Wait::Writer | Wait::Index => Stop::Input(error),
-                Wait::Output => Stop::Output(error),
+                Wait::Writer | Wait::Index => FlowError::Input(error),
+                Wait::Output => FlowError::Output(error),
             })?;
             self.check()?;
-            if let Some(backlog) = self.watch.backlog_mut() {
-                backlog.drain();
-            }
+            self.inspector.drain();
             // First what was waited for: an output whose reader left after the last byte has not failed if the input
             // ends here.
             if found.awaited {
                 break;
             }
             if let Some(error) = found.output_broken {
-                return Err(Stop::Output(error));
+                return Err(FlowError::Output(error));
             }
         }
         self.meter.resume();
@@ -202,7 +204,7 @@ impl Flow {
     }
 
     fn poll(&self, awaited: Wait) -> io::Result<Found> {
-        let index = self.watch.backlog().and_then(Backlog::pending);
+        let index = self.inspector.pending();
         let wanted = |wait, flags| {
             if awaited == wait {
                 flags
@@ -221,11 +223,8 @@ impl Flow {
         }
         // Behind the others, whose answers are told apart by their order. It is asked for itself.
         let others = entries.len();
-        entries.extend(
-            self.interrupt
-                .descriptor()
-                .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)),
-        );
+        let interrupt = self.interrupt.descriptor();
+        entries.push(PollFd::from_borrowed_fd(interrupt, PollFlags::IN));
         wait(&mut entries)?;
 
         let mut found = entries[..others].iter().map(PollFd::revents);
@@ -248,7 +247,6 @@ impl Flow {
 
 /// What a write would say, while there is nothing to write.
 fn broken(events: PollFlags) -> Option<io::Error> {
-    use rustix::io::Errno;
     if events.contains(PollFlags::NVAL) {
         Some(Errno::BADF.into())
     } else if events.intersects(PollFlags::ERR | PollFlags::HUP) {

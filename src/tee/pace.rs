@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use super::{PIPE_SIZE, ZERO_COPY_MINIMUM};
+use crate::sys::pipe::{PIPE_SIZE, SPLICE_MINIMUM};
 
 /// A shorter nap costs more than it saves: timers are about as coarse as this.
 const SHORTEST: Duration = Duration::from_micros(20);
@@ -44,7 +44,7 @@ impl Pace {
         } else if taken < self.capacity / 2 {
             self.nap = LONGEST.min(self.nap + self.nap / 4 + SHORTEST / 4);
         }
-        (self.capacity >= ZERO_COPY_MINIMUM && self.nap >= SHORTEST).then_some(self.nap)
+        (self.capacity >= SPLICE_MINIMUM && self.nap >= SHORTEST).then_some(self.nap)
     }
 
     /// Nothing had come when the input was looked at again: the writer is not one to nap for.

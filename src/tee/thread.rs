@@ -1,64 +1,70 @@
-//! A tee in a thread of its own.
+//! The thread that a tee runs in.
 
 use std::io;
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::sync::mpsc::{self, Sender};
+use std::thread::{self, JoinHandle};
 
+use crate::inspect::IndexEnd;
 use crate::stats::Meter;
-use crate::sys::signal_mask::AllBlocked;
+use crate::sys::signal::AllBlocked;
 
+use super::config::Config;
 use super::control::{Control, control};
-use super::{Config, IndexEnd, Report, Way, run_method};
+use super::report::Report;
+use super::run::run;
 
 /// What Rust's library takes by itself, unless the environment (`RUST_MIN_STACK`) has a say: a set-uid host does not do what
 /// that says. The host's functions run on this stack, too.
 const STACK_SIZE: usize = 2 << 20;
 
-/// A tee running in a thread of its own. Dropping it leaves the thread running to its end.
+/// A thread that waits for what it is to do: all that a start can fail of is behind it, and nothing is taken yet. Dropping
+/// it ends the thread.
+#[derive(Debug)]
+pub struct Prepared {
+    order: Sender<Config>,
+    tee: Tee,
+}
+
+impl Prepared {
+    /// Starts the thread. All signals are blocked in it but those that its own faults would raise.
+    ///
+    /// # Errors
+    /// No thread can be started (`EAGAIN`), or there can be no further descriptors (`EMFILE`, `ENFILE`).
+    pub fn new() -> io::Result<Self> {
+        let (control, interrupt) = control()?;
+        let (order, orders) = mpsc::channel::<Config>();
+        let _signals = AllBlocked::new();
+        let thread = thread::Builder::new()
+            .name("amrelay-tee".into())
+            .stack_size(STACK_SIZE)
+            .spawn(move || {
+                interrupt.claim_thread();
+                let config = orders.recv().ok()?;
+                Some(run(config, interrupt))
+            })?;
+        let tee = Tee { thread, control };
+        Ok(Self { order, tee })
+    }
+
+    /// Lets the tee begin. What the environment says of its method is asked for in this thread: the environment is the
+    /// host's to change.
+    #[must_use]
+    pub fn start(self, config: Config) -> Tee {
+        // It fails only if the thread has ended: `Tee::wait` tells.
+        let _ = self.order.send(config.with_environment());
+        self.tee
+    }
+}
+
+/// A tee at work. Dropping it leaves its thread running to its end.
 #[derive(Debug)]
 pub struct Tee {
-    state: State,
+    thread: JoinHandle<Option<Report>>,
     control: Arc<Control>,
 }
 
-#[derive(Debug)]
-enum State {
-    Running(Option<JoinHandle<Report>>),
-    Ended(Box<Report>),
-}
-
 impl Tee {
-    /// Starts the thread.
-    ///
-    /// # Errors
-    /// No thread can be started (`EAGAIN`), or there can be no further descriptors (`EMFILE`, `ENFILE`). The descriptors
-    /// that the configuration owns are closed then.
-    pub fn start(config: Config) -> io::Result<Self> {
-        Self::start_with(config.method, move || config)
-    }
-
-    /// As [`start`](Self::start), with a configuration that is put together in the new thread: after a failure `make`
-    /// is dropped without having been called. Its `method` is overruled by `method`.
-    ///
-    /// # Errors
-    /// As those of [`start`](Self::start).
-    pub fn start_with(
-        method: super::Method,
-        make: impl FnOnce() -> Config + Send + 'static,
-    ) -> io::Result<Self> {
-        let method = method.or_environment();
-        let (control, interrupt) = control()?;
-        let _signals = AllBlocked::new();
-        let thread = std::thread::Builder::new()
-            .name("amrelay-tee".into())
-            .stack_size(STACK_SIZE)
-            .spawn(move || run_method(make(), method, interrupt))?;
-        Ok(Self {
-            state: State::Running(Some(thread)),
-            control,
-        })
-    }
-
     /// What other threads may hold while one waits for the tee.
     #[must_use]
     pub fn control(&self) -> &Arc<Control> {
@@ -66,18 +72,10 @@ impl Tee {
     }
 
     /// Waits until the tee has ended, and tells what came of it.
-    pub fn wait(&mut self) -> &Report {
-        if let State::Running(thread) = &mut self.state {
-            let report = thread
-                .take()
-                .and_then(|thread| thread.join().ok())
-                .unwrap_or_else(panicked);
-            self.state = State::Ended(Box::new(report));
-        }
-        match &self.state {
-            State::Ended(report) => report,
-            State::Running(_) => unreachable!("the thread was joined above"),
-        }
+    #[must_use]
+    pub fn wait(self) -> Report {
+        let report = self.thread.join().ok().flatten();
+        report.unwrap_or_else(panicked)
     }
 }
 
@@ -86,14 +84,12 @@ fn panicked() -> Report {
     let mut meter = Meter::start();
     meter.end();
     Report {
-        bytes: 0,
         read: 0,
         crc: None,
         entries: 0,
         input: Ok(()),
         output: Err(io::Error::other("the tee's thread panicked")),
         index: IndexEnd::Abandoned,
-        way: Way::Copy,
         stats: meter.stats(),
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! One copy is left, the one into the buffer that CRC and index look at. Where neither of them needs the next bytes,
 //! not even that. What goes on are references to the writer's pages: only a host that knows the writer can allow it,
-//! see [`Method::ZeroCopy`](super::Method::ZeroCopy).
+//! see [`Config::method`](super::Config::method).
 //!
 //! `EAGAIN` of these calls means an empty source or a full target. Here it is always clear which: the side pipe is
 //! empty before each tee(2), so that only the input can be at fault; and before each splice(2) it is known how much
@@ -13,12 +13,12 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use crate::stats::Wait;
-use crate::sys::pipe::{capacity, enlarge, pipe, read, readable_bytes};
-use crate::sys::splice::{refused, splice, tee};
+use crate::sys::pipe::{PIPE_SIZE, SPLICE_MINIMUM, capacity, enlarge, pipe, refused, splice, tee};
+use crate::sys::read::{read, readable_bytes};
 
-use super::flow::{Flow, Stop, would_wait};
+use super::copy;
+use super::flow::{Flow, FlowError, would_wait};
 use super::pace::Pace;
-use super::{PIPE_SIZE, ZERO_COPY_MINIMUM, copy};
 
 /// From how many skippable bytes on they are spliced on without a look; fewer are cheaper taken along with the next
 /// bytes that are needed.
@@ -34,11 +34,11 @@ impl SidePipe {
     /// Makes a side pipe for data pipes that hold `data_pipes` bytes. None if it, or they, would be too small to be
     /// worth it.
     pub(super) fn new(data_pipes: usize) -> Option<Self> {
-        if data_pipes < ZERO_COPY_MINIMUM {
+        if data_pipes < SPLICE_MINIMUM {
             return None;
         }
         let (reader, writer) = pipe().ok()?;
-        let large_enough = enlarge(writer.as_fd(), PIPE_SIZE) >= ZERO_COPY_MINIMUM;
+        let large_enough = enlarge(writer.as_fd(), PIPE_SIZE) >= SPLICE_MINIMUM;
         large_enough.then_some(Self { reader, writer })
     }
 }
@@ -52,13 +52,13 @@ pub(super) enum Ended {
 }
 
 /// Passes the stream on to its end, or until the system refuses.
-pub(super) fn run(flow: &mut Flow, side: &SidePipe, buffer: &mut [u8]) -> Result<Ended, Stop> {
+pub(super) fn run(flow: &mut Flow, side: &SidePipe, buffer: &mut [u8]) -> Result<Ended, FlowError> {
     let mut pace = Pace::new(capacity(flow.input()).unwrap_or(0));
     loop {
         flow.check()?;
         let skippable = flow.skippable();
         let held = if skippable >= WORTH_SKIPPING {
-            readable_bytes(flow.input()).map_err(Stop::Input)?
+            readable_bytes(flow.input()).map_err(FlowError::Input)?
         } else {
             0
         };
@@ -79,7 +79,7 @@ fn pass_unseen(
     pace: &mut Pace,
     skippable: u64,
     held: usize,
-) -> Result<Option<Ended>, Stop> {
+) -> Result<Option<Ended>, FlowError> {
     let length = usize::try_from(skippable).map_or(held, |bytes| bytes.min(held));
     match to_output(flow, length) {
         Ok(count) => {
@@ -90,7 +90,7 @@ fn pass_unseen(
         }
         Err(error) if would_wait(&error) => flow.wait(Wait::Output)?,
         Err(error) if refused(&error) => return Ok(Some(Ended::Refused)),
-        Err(error) => return Err(Stop::Output(error)),
+        Err(error) => return Err(FlowError::Output(error)),
     }
     Ok(None)
 }
@@ -101,7 +101,7 @@ fn pass_seen(
     side: &SidePipe,
     pace: &mut Pace,
     buffer: &mut [u8],
-) -> Result<Option<Ended>, Stop> {
+) -> Result<Option<Ended>, FlowError> {
     let count = match tee(flow.input(), side.writer.as_fd(), PIPE_SIZE) {
         Ok(0) => return Ok(Some(Ended::Input)),
         Ok(count) => count,
@@ -111,7 +111,7 @@ fn pass_seen(
             return Ok(None);
         }
         Err(error) if refused(&error) => return Ok(Some(Ended::Refused)),
-        Err(error) => return Err(Stop::Input(error)),
+        Err(error) => return Err(FlowError::Input(error)),
     };
     // The output's reader works on its share while CRC and index are at it here.
     let mut left = count;
@@ -129,7 +129,7 @@ fn pass_seen(
                 copy::pass_seen(flow, left, buffer)?;
                 return Ok(Some(Ended::Refused));
             }
-            Err(error) => return Err(Stop::Output(error)),
+            Err(error) => return Err(FlowError::Output(error)),
         }
         result = splice_some(flow, &mut left);
     }
@@ -160,12 +160,12 @@ fn show_side(
     side: &SidePipe,
     count: usize,
     buffer: &mut [u8],
-) -> Result<(), Stop> {
+) -> Result<(), FlowError> {
     let mut left = count;
     let mut listed = Ok(());
     while left > 0 {
         let piece = left.min(buffer.len());
-        let bytes = read(side.reader.as_fd(), &mut buffer[..piece]).map_err(Stop::Input)?;
+        let bytes = read(side.reader.as_fd(), &mut buffer[..piece]).map_err(FlowError::Input)?;
         flow.sum(&buffer[..bytes]);
         if listed.is_ok() {
             listed = flow.list(&buffer[..bytes]);

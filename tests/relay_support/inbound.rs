@@ -61,8 +61,8 @@ impl Inbound {
                 let host = Weak::clone(weak);
                 let options = SinkOptions {
                     descriptor: Descriptor::from(writing),
-                    high_water: HIGH,
-                    low_water: LOW,
+                    high_water: Some(HIGH),
+                    low_water: Some(LOW),
                     on_resume: Some(Rc::new(move || host.upgrade().unwrap().resume(handle))),
                     on_end: Some(codes.callback()),
                 };

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::mpsc;
@@ -15,8 +15,10 @@ use std::time::Duration;
 
 use amrelay::event::{EventKind, EventLoop};
 use amrelay::relay::frame::{Decoder, Part};
-use amrelay::relay::{Link, LinkKind, LinkOptions, Stream, StreamOptions};
-use amrelay::sys::Descriptor;
+use amrelay::relay::{
+    EndCallback, ErrorCallback, Link, LinkKind, LinkOptions, Stream, StreamOptions,
+};
+use amrelay::sys::{Descriptor, Errno};
 use rustix::net::sockopt;
 
 pub(crate) mod inbound;
@@ -204,9 +206,21 @@ pub(crate) fn ended_streams(frames: &[Frame]) -> BTreeMap<u32, Vec<u8>> {
 pub(crate) struct Codes(Rc<RefCell<Vec<i32>>>);
 
 impl Codes {
-    pub(crate) fn callback(&self) -> Rc<dyn Fn(i32)> {
+    /// For an end, which may be a good one.
+    pub(crate) fn callback(&self) -> EndCallback {
         let codes = self.clone();
-        Rc::new(move |code| codes.0.borrow_mut().push(code))
+        Rc::new(move |end| codes.note(end))
+    }
+
+    /// For a failure.
+    pub(crate) fn on_error(&self) -> ErrorCallback {
+        let codes = self.clone();
+        Rc::new(move |errno| codes.note(Err(errno)))
+    }
+
+    fn note(&self, end: Result<(), Errno>) {
+        let code = end.map_or_else(|errno| -errno.raw_os_error(), |()| 0);
+        self.0.borrow_mut().push(code);
     }
 
     pub(crate) fn get(&self) -> Vec<i32> {
@@ -234,9 +248,15 @@ pub(crate) fn link(event_loop: &EventLoop, fd: OwnedFd, kind: LinkKind) -> Link 
     Link::new(event_loop, link_options(fd, kind)).unwrap()
 }
 
-pub(crate) fn link_options(fd: OwnedFd, kind: LinkKind) -> LinkOptions {
+/// Keeps the descriptor, to close it after the link that it is lent to.
+pub(crate) fn lend(fd: &OwnedFd) -> Descriptor {
+    // SAFETY: it is open, and is closed only after its link has been.
+    unsafe { Descriptor::lend(fd.as_raw_fd()) }
+}
+
+pub(crate) fn link_options(descriptor: impl Into<Descriptor>, kind: LinkKind) -> LinkOptions {
     LinkOptions {
-        descriptor: Descriptor::from(fd),
+        descriptor: descriptor.into(),
         kind,
         frame_size: None,
         pipe_size: None,

@@ -24,7 +24,7 @@ use amrelay::ffi::event::{
 };
 use amrelay::ffi::index::{
     amrelay_index, amrelay_index_finish, amrelay_index_free, amrelay_index_message,
-    amrelay_index_new, amrelay_index_new_format, amrelay_index_push, amrelay_index_result,
+    amrelay_index_new, amrelay_index_options, amrelay_index_push, amrelay_index_result,
     amrelay_index_skip, amrelay_index_skippable,
 };
 use amrelay::ffi::link::{amrelay_link, amrelay_link_close, amrelay_link_free};
@@ -80,7 +80,8 @@ pub enum Call {
     Relay(relay::Call),
     Tee(tee::Call),
     IndexNew {
-        format: Option<u8>,
+        format: u8,
+        size: Size,
         out: bool,
     },
     IndexPush {
@@ -317,10 +318,15 @@ impl Host {
         // SAFETY: NULL, or indexes that are not freed; the buffers are as long as is said.
         unsafe {
             match call {
-                Call::IndexNew { format, out } if self.indexes.borrow().len() < MOST => {
-                    let made = create(out, |place| match format {
-                        Some(format) => amrelay_index_new_format((format % 3).into(), place),
-                        None => amrelay_index_new(place),
+                Call::IndexNew { format, size, out } if self.indexes.borrow().len() < MOST => {
+                    let options = amrelay_index_options {
+                        size: 0,
+                        format: (format % 3).into(),
+                    };
+                    let made = create(out, |place| {
+                        given::with_options(size, options, |options| {
+                            amrelay_index_new(options, place)
+                        })
                     });
                     self.indexes.borrow_mut().extend(made);
                 }

@@ -13,8 +13,7 @@ use amrelay::ffi::sink::{
 };
 use amrelay::ffi::stats::amrelay_stats;
 use amrelay::ffi::stream::{
-    amrelay_stream_free, amrelay_stream_options, amrelay_stream_pause, amrelay_stream_resume,
-    amrelay_stream_start, amrelay_stream_stats,
+    amrelay_stream_free, amrelay_stream_options, amrelay_stream_start, amrelay_stream_stats,
 };
 use arbitrary::Arbitrary;
 
@@ -47,8 +46,6 @@ pub enum Call {
         tapped: bool,
         out: bool,
     },
-    StreamPause(u8),
-    StreamResume(u8),
     StreamStats {
         stream: u8,
         size: Size,
@@ -112,12 +109,6 @@ impl Host {
                 | Call::StreamFree(_)
                 | Call::SinkFree(_) => {
                     self.free(call);
-                }
-                Call::StreamPause(stream) => {
-                    check(amrelay_stream_pause(handle(&self.streams, stream)));
-                }
-                Call::StreamResume(stream) => {
-                    check(amrelay_stream_resume(handle(&self.streams, stream)));
                 }
                 Call::StreamStats { stream, size } => {
                     let stream = handle(&self.streams, stream);

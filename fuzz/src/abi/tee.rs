@@ -4,9 +4,11 @@ use std::ffi::CStr;
 use std::ptr::null_mut;
 
 use amrelay::ffi::tee::{
-    AMRELAY_TEE_TAKE_INDEX, AMRELAY_TEE_TAKE_INPUT, AMRELAY_TEE_TAKE_OUTPUT, amrelay_tee,
-    amrelay_tee_cancel, amrelay_tee_ended_fd, amrelay_tee_free, amrelay_tee_index_message,
-    amrelay_tee_options, amrelay_tee_result, amrelay_tee_start, amrelay_tee_wait,
+    amrelay_tee, amrelay_tee_cancel, amrelay_tee_ended_fd, amrelay_tee_free,
+    amrelay_tee_index_message, amrelay_tee_result, amrelay_tee_start, amrelay_tee_wait,
+};
+use amrelay::ffi::tee_options::{
+    AMRELAY_TEE_TAKE_INDEX, AMRELAY_TEE_TAKE_INPUT, AMRELAY_TEE_TAKE_OUTPUT, amrelay_tee_options,
 };
 use arbitrary::Arbitrary;
 

@@ -8,10 +8,10 @@ use std::rc::{Rc, Weak};
 
 use amrelay::relay::frame::{Decoder, HEADER_BYTES, Part};
 use amrelay::relay::{
-    Callbacks, CodeCallback, Error, Link, LinkKind, LinkOptions, Notification, SealCallback,
+    Callbacks, Error, ErrorCallback, Link, LinkKind, LinkOptions, Notification, SealCallback,
     Stream, StreamOptions, Taken, WriteCallback,
 };
-use amrelay::sys::Descriptor;
+use amrelay::sys::{Descriptor, Errno};
 
 use super::strand::Strand;
 use super::{Action, Kind, World};
@@ -43,7 +43,7 @@ pub(super) struct Carrier {
     /// What a write callback refused, which it must be given again.
     refused: Cell<Option<(usize, usize)>>,
     calls: Cell<usize>,
-    failed: Cell<Option<i32>>,
+    failed: Cell<Option<Errno>>,
     peer_left: Cell<bool>,
     closed_by_host: Cell<bool>,
     told_closed: Cell<bool>,
@@ -177,9 +177,9 @@ impl Carrier {
         self.freed.get()
     }
 
-    /// Whether a stream may have ended with this code.
-    pub(super) fn may_fail(&self, code: i32) -> bool {
-        if code == -libc::ECANCELED {
+    /// Whether a stream may have ended with this error.
+    pub(super) fn may_fail(&self, errno: Errno) -> bool {
+        if errno == Errno::CANCELED {
             self.closed_by_host.get()
         } else {
             self.peer_left.get()
@@ -309,7 +309,7 @@ impl Carrier {
         }
         for stream in streams {
             let marked = ended.iter().any(|&handle| handle as usize == stream.number);
-            if stream.ended.get() == Some(0) {
+            if stream.ended.get() == Some(Ok(())) {
                 assert!(marked || self.may_be_cut(), "the end was not marked");
             }
             let length = payloads.get(&stream.number).map_or(0, Vec::len);
@@ -415,13 +415,16 @@ fn seal(context: Context) -> SealCallback {
     })
 }
 
-fn on_error(context: Context) -> CodeCallback {
-    Rc::new(move |code| {
+fn on_error(context: Context) -> ErrorCallback {
+    Rc::new(move |errno| {
         let Some((world, carrier)) = upgrade(&context) else {
             return;
         };
         assert!(!carrier.freed.get() && !carrier.told_closed.get());
-        assert!(carrier.failed.replace(Some(code)).is_none(), "failed twice");
+        assert!(
+            carrier.failed.replace(Some(errno)).is_none(),
+            "failed twice"
+        );
         world.react();
     })
 }

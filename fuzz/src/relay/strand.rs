@@ -4,8 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::rc::{Rc, Weak};
 
-use amrelay::relay::{CodeCallback, Stream, StreamOptions, TapCallback};
-use amrelay::sys::Descriptor;
+use amrelay::relay::{EndCallback, Stream, StreamOptions, TapCallback};
+use amrelay::sys::{Descriptor, Errno};
 
 use super::carrier::Carrier;
 use super::{Action, World};
@@ -26,7 +26,7 @@ pub(super) struct Strand {
     /// What the tap has seen.
     tapped: Option<RefCell<Vec<u8>>>,
     /// What `on_end` was told.
-    pub(super) ended: Cell<Option<i32>>,
+    pub(super) ended: Cell<Option<Result<(), Errno>>>,
     /// The host stopped it, so that it never hears of an end.
     freed: Cell<bool>,
 }
@@ -104,7 +104,7 @@ impl Strand {
 
     /// Whether the end, if it came before its time, is nobody's fault but the host's or the peer's.
     pub(super) fn may_be_cut(&self) -> bool {
-        self.freed.get() || self.ended.get() != Some(0)
+        self.freed.get() || self.ended.get() != Some(Ok(()))
     }
 
     /// All sources have been closed, and all connections been read.
@@ -117,17 +117,17 @@ impl Strand {
             self.number
         );
         match told {
-            Some(0) => assert!(self.writing.borrow().is_none()),
-            Some(code) => assert!(self.link.may_fail(code), "ended with {code}"),
+            Some(Ok(())) => assert!(self.writing.borrow().is_none()),
+            Some(Err(errno)) => assert!(self.link.may_fail(errno), "ended with {errno}"),
             None => {}
         }
         if let Some(tapped) = &self.tapped {
             let tapped = tapped.borrow();
             pattern::check(self.number, &tapped);
             assert!(tapped.len() <= self.written.get());
-            assert!(told != Some(0) || tapped.len() == self.written.get());
+            assert!(told != Some(Ok(())) || tapped.len() == self.written.get());
         }
-        if let (Some(stream), Some(0)) = (&*self.stream.borrow(), told) {
+        if let (Some(stream), Some(Ok(()))) = (&*self.stream.borrow(), told) {
             assert_eq!(stream.stats().bytes, self.written.get() as u64);
         }
     }
@@ -153,13 +153,13 @@ fn tap(context: Context) -> TapCallback {
     })
 }
 
-fn on_end(context: Context) -> CodeCallback {
-    Rc::new(move |code| {
+fn on_end(context: Context) -> EndCallback {
+    Rc::new(move |end| {
         let Some((world, strand)) = upgrade(&context) else {
             return;
         };
         assert!(!strand.freed.get(), "a freed stream was told of its end");
-        assert!(strand.ended.replace(Some(code)).is_none(), "told twice");
+        assert!(strand.ended.replace(Some(end)).is_none(), "told twice");
         world.react();
     })
 }

@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use crate::sys::outlet::Outlet;
+use crate::sys::write::Writer;
 
-/// How many bytes may wait for the reader of the index before the data waits too. It can be more by what was shown last:
+/// How many bytes may wait for the reader of the index before the data has to wait, too. It can be more by what was shown last:
 /// a line of [`MAX_NAME`](crate::index::MAX_NAME) bytes, each written as up to four (`\ooo`), or 32 KiB for a command.
 pub const INDEX_BUFFER: usize = 1 << 20;
 
@@ -17,15 +17,15 @@ const WORTH_WRITING: usize = 32 << 10;
 #[derive(Debug)]
 pub(super) struct Backlog {
     /// None once the reader has gone, memory was short or writing has failed otherwise.
-    outlet: Option<Outlet>,
+    writer: Option<Writer>,
     waiting: VecDeque<u8>,
     failure: Option<io::Error>,
 }
 
 impl Backlog {
-    pub(super) fn new(outlet: Outlet) -> Self {
+    pub(super) fn new(writer: Writer) -> Self {
         Self {
-            outlet: Some(outlet),
+            writer: Some(writer),
             waiting: VecDeque::new(),
             failure: None,
         }
@@ -33,7 +33,7 @@ impl Backlog {
 
     /// Queues bytes; drops them if the reader has gone. Where there is no memory for them, the index ends.
     pub(super) fn queue(&mut self, bytes: &[u8]) {
-        if self.outlet.is_none() {
+        if self.writer.is_none() {
             return;
         }
         match self.waiting.try_reserve(bytes.len()) {
@@ -47,8 +47,8 @@ impl Backlog {
         if !self.waiting.is_empty() {
             self.queue(bytes);
             self.drain_if_worth();
-        } else if let Some(outlet) = &mut self.outlet {
-            let result = outlet.write(bytes);
+        } else if let Some(writer) = &mut self.writer {
+            let result = writer.write(bytes);
             let taken = self.note(result).unwrap_or(0);
             self.queue(&bytes[taken..]);
         }
@@ -63,8 +63,8 @@ impl Backlog {
 
     /// Writes what is taken at once.
     pub(super) fn drain(&mut self) {
-        while let (Some(outlet), false) = (&mut self.outlet, self.waiting.is_empty()) {
-            let result = outlet.write(self.waiting.as_slices().0);
+        while let (Some(writer), false) = (&mut self.writer, self.waiting.is_empty()) {
+            let result = writer.write(self.waiting.as_slices().0);
             match self.note(result) {
                 Some(count) => drop(self.waiting.drain(..count)),
                 None => break,
@@ -84,10 +84,10 @@ impl Backlog {
         }
     }
 
-    /// Gives up what waits, and closes the descriptor, if it is owned.
+    /// Drops what waits, and closes the descriptor, if it is owned.
     pub(super) fn fail(&mut self, error: io::Error) {
         self.failure = Some(error);
-        self.outlet = None;
+        self.writer = None;
         self.waiting = VecDeque::new();
     }
 
@@ -98,12 +98,12 @@ impl Backlog {
 
     /// Whether the reader still takes bytes, as far as is known.
     pub(super) fn is_open(&self) -> bool {
-        self.outlet.is_some()
+        self.writer.is_some()
     }
 
     /// The descriptor to wait for, if bytes wait.
     pub(super) fn pending(&self) -> Option<BorrowedFd<'_>> {
-        self.outlet
+        self.writer
             .as_ref()
             .filter(|_| !self.waiting.is_empty())
             .map(AsFd::as_fd)

@@ -11,15 +11,9 @@ use std::io;
 use std::os::fd::RawFd;
 use std::time::Instant;
 
-use super::{Activation, EventId};
-use crate::sys::poller::{Interest, Poller, Refusal, is_open};
-
-/// Which readiness an event waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Direction {
-    Read,
-    Write,
-}
+use super::kind::{Activation, Direction, EventId};
+use crate::sys::descriptor::is_open;
+use crate::sys::poll::{Interest, Poller, Refusal};
 
 /// An active event on a descriptor.
 #[derive(Debug)]
@@ -41,13 +35,14 @@ enum State {
     AlwaysReady,
 }
 
+/// A descriptor's number, and the active events on it.
 #[derive(Debug)]
-struct Registration {
+struct Watched {
     state: State,
     watchers: Vec<Watcher>,
 }
 
-impl Registration {
+impl Watched {
     fn interest(&self) -> Interest {
         let wanted = |direction| {
             self.watchers
@@ -74,11 +69,11 @@ impl Registration {
     }
 }
 
-/// The registrations of a loop and the poller they are in.
+/// The descriptors that a loop watches, and the poller they are in.
 #[derive(Debug)]
-pub(super) struct Registrations {
+pub(super) struct WatchList {
     poller: Poller,
-    by_descriptor: HashMap<RawFd, Registration>,
+    by_descriptor: HashMap<RawFd, Watched>,
     by_key: HashMap<usize, RawFd>,
     always_ready: BTreeSet<RawFd>,
     next_key: usize,
@@ -86,7 +81,7 @@ pub(super) struct Registrations {
     stale: bool,
 }
 
-impl Registrations {
+impl WatchList {
     pub(super) fn new() -> io::Result<Self> {
         Ok(Self {
             poller: Poller::new()?,
@@ -114,7 +109,7 @@ impl Registrations {
         };
         self.by_descriptor
             .entry(fd)
-            .or_insert_with(|| Registration {
+            .or_insert_with(|| Watched {
                 state: State::Absent,
                 watchers: Vec::new(),
             })
@@ -134,11 +129,11 @@ impl Registrations {
 
     /// Ends the watch of an event, if there is one.
     pub(super) fn unwatch(&mut self, fd: RawFd, id: EventId) {
-        let Some(registration) = self.by_descriptor.get_mut(&fd) else {
+        let Some(watched) = self.by_descriptor.get_mut(&fd) else {
             return;
         };
-        registration.watchers.retain(|watcher| watcher.id != id);
-        let last = registration.watchers.is_empty();
+        watched.watchers.retain(|watcher| watcher.id != id);
+        let last = watched.watchers.is_empty();
         self.update_or_rebuild(fd);
         if last {
             self.by_descriptor.remove(&fd);
@@ -147,11 +142,11 @@ impl Registrations {
 
     /// Leaves an event out of the polls (or takes it in again) while its callback is running.
     pub(super) fn mask(&mut self, fd: RawFd, id: EventId, masked: bool) {
-        let Some(registration) = self.by_descriptor.get_mut(&fd) else {
+        let Some(watched) = self.by_descriptor.get_mut(&fd) else {
             return;
         };
         let mut changed = false;
-        for watcher in registration
+        for watcher in watched
             .watchers
             .iter_mut()
             .filter(|watcher| watcher.id == id)
@@ -219,9 +214,9 @@ impl Registrations {
     fn collect(&mut self, fd: RawFd, ready: Interest, into: &mut Vec<(Activation, EventId)>) {
         let before = self.state(fd);
         self.update_or_rebuild(fd);
-        if let Some(registration) = self.by_descriptor.get(&fd) {
-            if registration.state == before && before != State::Absent {
-                registration.collect(ready, into);
+        if let Some(watched) = self.by_descriptor.get(&fd) {
+            if watched.state == before && before != State::Absent {
+                watched.collect(ready, into);
             }
         }
     }
@@ -229,7 +224,7 @@ impl Registrations {
     fn state(&self, fd: RawFd) -> State {
         self.by_descriptor
             .get(&fd)
-            .map_or(State::Absent, |registration| registration.state)
+            .map_or(State::Absent, |watched| watched.state)
     }
 
     fn set_state(&mut self, fd: RawFd, state: State) {
@@ -246,8 +241,8 @@ impl Registrations {
             }
             State::Absent => {}
         }
-        if let Some(registration) = self.by_descriptor.get_mut(&fd) {
-            registration.state = state;
+        if let Some(watched) = self.by_descriptor.get_mut(&fd) {
+            watched.state = state;
         }
     }
 
@@ -260,11 +255,11 @@ impl Registrations {
 
     /// Brings the poller in line with what the events of `fd` ask for.
     fn update(&mut self, fd: RawFd) -> io::Result<()> {
-        let Some(registration) = self.by_descriptor.get(&fd) else {
+        let Some(watched) = self.by_descriptor.get(&fd) else {
             return Ok(());
         };
-        let interest = registration.interest();
-        match registration.state {
+        let interest = watched.interest();
+        match watched.state {
             // Never parked without interest: a hang-up would be reported all the same.
             _ if interest.is_empty() => self.leave(fd),
             State::Polled(key) => match self.poller.modify(fd, key, interest) {

@@ -12,10 +12,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Child, Command, ExitStatus};
 
 use crate::sys::Descriptor;
-use crate::sys::child::wait_unless;
 use crate::sys::descriptor::duplicate;
 use crate::sys::pipe::pipe;
-use crate::sys::spawn::inherit_only_standard;
+use crate::sys::spawn::{inherit_only_standard, wait_unless};
 
 /// A running index command.
 #[derive(Debug)]

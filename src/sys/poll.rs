@@ -1,19 +1,54 @@
-//! Registration of descriptors with the system's poller.
-//!
-//! The one caller of [`polling::Poller`], and so the one place that knows how its backends (epoll, poll, kqueue, event
-//! ports) differ: a refusal comes out as a [`Refusal`] whichever of them gave it, and a descriptor is registered
-//! level-triggered where the backend can do that. Where there is no descriptor left for such a poller, a table for
-//! poll(2) stands in.
+//! Waiting for descriptors: for a handful with poll(2), and for all those of an event loop with a [`Poller`].
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{BorrowedFd, RawFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use polling::{Event, Events, PollMode};
+use rustix::event::Timespec;
+pub(crate) use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 
-use super::poll_table::PollTable;
+use super::descriptor::{is_open, number};
+
+/// Waits until one of the descriptors is ready in the way its entry asks for, or broken.
+///
+/// Afterwards each entry's `revents` tell: `ERR`, `HUP` and `NVAL` come unasked. Waits again after a signal.
+pub(crate) fn wait(descriptors: &mut [PollFd<'_>]) -> io::Result<()> {
+    wait_at_most(descriptors, None)
+}
+
+/// The same, but no longer than `limit`. A signal makes it begin anew.
+pub(crate) fn wait_at_most(
+    descriptors: &mut [PollFd<'_>],
+    limit: Option<Duration>,
+) -> io::Result<()> {
+    // A time too long for the system is for ever.
+    let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
+    rustix::io::retry_on_intr(|| rustix::event::poll(descriptors, limit.as_ref()))?;
+    Ok(())
+}
+
+/// Whether a read would find bytes at once, the end, or an error.
+pub(crate) fn is_readable(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    is_ready(fd, PollFlags::IN)
+}
+
+/// Whether a write would find room at once, or a broken reader.
+pub(crate) fn is_writable(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    is_ready(fd, PollFlags::OUT)
+}
+
+fn is_ready(fd: BorrowedFd<'_>, flags: PollFlags) -> io::Result<bool> {
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    let mut entry = [PollFd::from_borrowed_fd(fd, flags)];
+    Ok(rustix::io::retry_on_intr(|| rustix::event::poll(&mut entry, Some(&now)))? > 0)
+}
 
 /// Which kinds of readiness are asked for, or were reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -33,13 +68,28 @@ impl Interest {
 
 /// What the poller said about one registration.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Report {
+pub(crate) struct Readiness {
     /// The number the descriptor was registered under.
     pub(crate) key: usize,
     /// Both false: the descriptor is not open any more (`POLLNVAL` of poll(2)).
     pub(crate) ready: Interest,
     /// The report is due, perhaps to nothing else, to urgent data on a socket: see [`Poller::discard_urgent`].
     pub(crate) urgent: bool,
+}
+
+impl Readiness {
+    /// A hang-up and an error are both to be read and to be met in writing; a closed number is reported as such.
+    fn from_flags(key: usize, flags: PollFlags) -> Self {
+        let broken = flags.intersects(PollFlags::HUP | PollFlags::ERR);
+        Self {
+            key,
+            ready: Interest {
+                read: broken || flags.contains(PollFlags::IN),
+                write: broken || flags.contains(PollFlags::OUT),
+            },
+            urgent: false,
+        }
+    }
 }
 
 /// Why the poller did not do as asked.
@@ -85,7 +135,12 @@ impl From<Refusal> for io::Error {
     }
 }
 
-/// Watches descriptors: with the system's poller, close-on-exec, or with poll(2) alone.
+/// Watches descriptors: with the system's poller, close-on-exec, or with poll(2) alone where there is no descriptor left
+/// for one.
+///
+/// It is the one caller of [`polling::Poller`], and so the one place that knows how its backends (epoll, poll, kqueue,
+/// event ports) differ: a refusal comes out as a [`Refusal`] whichever of them gave it, and a descriptor is registered
+/// level-triggered where the backend can do that.
 #[derive(Debug)]
 pub(crate) struct Poller {
     /// None: there was no descriptor left for one.
@@ -160,14 +215,14 @@ impl Poller {
     /// urgent byte that came alone. The byte is not part of the stream (`SO_OOBINLINE` unset), so nothing is lost.
     pub(crate) fn discard_urgent(fd: RawFd) -> bool {
         let flags = RecvFlags::OOB | RecvFlags::DONTWAIT;
-        borrow(fd).is_ok_and(|fd| recv(fd, &mut [0; 1], flags).is_ok())
+        number(fd).is_ok_and(|fd| recv(fd, &mut [0; 1], flags).is_ok())
     }
 
     /// Waits until something is ready or `deadline` is past, for ever if there is none. A signal does not end it.
     ///
     /// # Errors
     /// Those of `epoll_wait(2)` or poll(2) other than EINTR.
-    pub(crate) fn wait(&mut self, deadline: Option<Instant>) -> io::Result<Vec<Report>> {
+    pub(crate) fn wait(&mut self, deadline: Option<Instant>) -> io::Result<Vec<Readiness>> {
         match &mut self.system {
             Some(system) => system.wait(deadline),
             None => self.table.wait(deadline),
@@ -212,22 +267,22 @@ impl System {
 
     fn modify(&self, fd: RawFd, key: usize, interest: Interest) -> Result<(), Refusal> {
         self.inner
-            .modify_with_mode(borrow(fd)?, event(key, interest), self.mode)?;
+            .modify_with_mode(number(fd)?, event(key, interest), self.mode)?;
         Ok(())
     }
 
     fn delete(&self, fd: RawFd) -> Result<(), Refusal> {
-        self.inner.delete(borrow(fd)?)?;
+        self.inner.delete(number(fd)?)?;
         Ok(())
     }
 
-    fn wait(&mut self, deadline: Option<Instant>) -> io::Result<Vec<Report>> {
+    fn wait(&mut self, deadline: Option<Instant>) -> io::Result<Vec<Readiness>> {
         self.events.clear();
         match deadline {
             Some(deadline) => self.inner.wait_deadline(&mut self.events, deadline)?,
             None => self.inner.wait(&mut self.events, None)?,
         };
-        let report = |event: Event| Report {
+        let readiness = |event: Event| Readiness {
             key: event.key,
             ready: Interest {
                 read: event.readable,
@@ -235,7 +290,7 @@ impl System {
             },
             urgent: event.is_priority(),
         };
-        Ok(self.events.iter().map(report).collect())
+        Ok(self.events.iter().map(readiness).collect())
     }
 }
 
@@ -243,17 +298,63 @@ fn event(key: usize, interest: Interest) -> Event {
     Event::new(key, interest.read, interest.write)
 }
 
-/// Whether the number leads to a file at this moment.
-pub(crate) fn is_open(fd: RawFd) -> bool {
-    borrow(fd).is_ok_and(|fd| rustix::io::fcntl_getfd(fd).is_ok())
+/// What a loop falls back upon while the system has no descriptor left for a poller: poll(2) needs none of its own.
+///
+/// Descriptors with what is asked of each, and the number it is reported under.
+#[derive(Debug, Default)]
+struct PollTable(BTreeMap<RawFd, (usize, Interest)>);
+
+impl PollTable {
+    fn add(&mut self, fd: RawFd, key: usize, interest: Interest) {
+        self.0.insert(fd, (key, interest));
+    }
+
+    fn modify(&mut self, fd: RawFd, key: usize, interest: Interest) -> Result<(), Refusal> {
+        let entry = self.0.get_mut(&fd).ok_or(Refusal::NotRegistered)?;
+        *entry = (key, interest);
+        Ok(())
+    }
+
+    fn delete(&mut self, fd: RawFd) -> Result<(), Refusal> {
+        self.0.remove(&fd).ok_or(Refusal::NotRegistered)?;
+        Ok(())
+    }
+
+    /// Waits until something is ready or `deadline` is past. A signal does not end it.
+    fn wait(&self, deadline: Option<Instant>) -> io::Result<Vec<Readiness>> {
+        let mut entries = Vec::with_capacity(self.0.len());
+        let mut keys = Vec::with_capacity(self.0.len());
+        for (&fd, &(key, interest)) in &self.0 {
+            if let Ok(fd) = number(fd) {
+                entries.push(PollFd::from_borrowed_fd(fd, wanted(interest)));
+                keys.push(key);
+            }
+        }
+        loop {
+            let timeout = deadline.map(until).transpose()?;
+            match rustix::event::poll(&mut entries, timeout.as_ref()) {
+                Ok(_) => break,
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let reports = keys.into_iter().zip(&entries);
+        Ok(reports
+            .filter(|(_, entry)| !entry.revents().is_empty())
+            .map(|(key, entry)| Readiness::from_flags(key, entry.revents()))
+            .collect())
+    }
 }
 
-/// The file that a number leads to at this moment.
-pub(super) fn borrow<'number>(fd: RawFd) -> Result<BorrowedFd<'number>, Refusal> {
-    if fd < 0 {
-        return Err(Refusal::NotOpen);
-    }
-    // SAFETY: the number is not -1. It may have been closed by the host; the borrow goes no further than the system
-    // call (or, in polling's poll(2) backend, the table lookup) that follows, and the kernel checks the number there.
-    Ok(unsafe { BorrowedFd::borrow_raw(fd) })
+fn wanted(interest: Interest) -> PollFlags {
+    let mut flags = PollFlags::empty();
+    flags.set(PollFlags::IN, interest.read);
+    flags.set(PollFlags::OUT, interest.write);
+    flags
+}
+
+/// The time that is left.
+fn until(deadline: Instant) -> io::Result<Timespec> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    Timespec::try_from(left).map_err(|_| io::ErrorKind::InvalidInput.into())
 }

@@ -1,16 +1,16 @@
-//! The index side of a tee: a tar reader that writes lines, or a command that is fed a copy.
+//! What makes the index: a tar reader that writes lines, or a command that is fed a copy.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 
 use crate::index::TarIndex;
-use crate::index::command::IndexCommand;
-use crate::stats::{Meter, Wait};
-use crate::sys::outlet::Outlet;
-use crate::sys::wait::{PollFd, PollFlags, wait};
+use crate::sys::poll::{PollFd, PollFlags, is_readable, wait};
+use crate::sys::write::Writer;
 
 use super::backlog::Backlog;
-use super::control::Interrupt;
-use super::{Index, IndexEnd};
+use super::command::IndexCommand;
+use super::end::IndexEnd;
+use super::order::Index;
 
 /// How much of the stream is shown to a tar reader at once: so much ends at most one header, and no more than one line
 /// comes of it. Not so of a larger piece: a name in a global extended header (pax) is that of every member behind it.
@@ -20,7 +20,7 @@ const BLOCK: usize = 512;
 const PIECE: usize = 32 << 10;
 
 /// What makes the index, and how far it got.
-pub(super) enum IndexSide {
+pub(super) enum Indexer {
     /// None is wanted, or the command could not be started.
     Ended(IndexEnd),
     /// The lines of a tar reader.
@@ -35,14 +35,14 @@ pub(super) enum IndexSide {
     },
 }
 
-impl IndexSide {
+impl Indexer {
     /// Starts what the configuration asks for. A failure is part of the index's end, not of the data's.
     pub(super) fn start(index: Index) -> Self {
         match index {
             Index::None => Self::Ended(IndexEnd::NotWanted),
             Index::Tar(output) => Self::Tar {
                 reader: Box::new(TarIndex::new()),
-                lines: Backlog::new(Outlet::new(output)),
+                lines: Backlog::new(Writer::new(output)),
             },
             Index::Command {
                 command,
@@ -56,7 +56,7 @@ impl IndexSide {
                     }
                     Self::Command {
                         command,
-                        copy: Backlog::new(Outlet::new(input.into())),
+                        copy: Backlog::new(Writer::new(input.into())),
                     }
                 }
                 Err(error) => Self::Ended(IndexEnd::Failed(error)),
@@ -120,20 +120,23 @@ impl IndexSide {
         }
     }
 
-    /// The stream has ended: delivers what waits, waiting for the reader, and for the command to end.
-    pub(super) fn finish(mut self, meter: &mut Meter, interrupt: &Interrupt) -> (IndexEnd, u64) {
-        meter.wait_for(Wait::Index);
-        let delivered = (self.backlog_mut()).map_or(Ok(()), |waiting| deliver(waiting, interrupt));
-        if interrupt.is_set() {
+    /// The stream has ended: delivers what waits, waiting for the reader, and for the command to end. Abandons the index as
+    /// soon as `interrupt` is readable.
+    pub(super) fn finish(mut self, interrupt: Option<BorrowedFd<'_>>) -> (IndexEnd, u64) {
+        if let Some(backlog) = self.backlog_mut() {
+            if let Err(error) = deliver(backlog, interrupt) {
+                backlog.fail(error);
+            }
+        }
+        if interrupt.is_some_and(|fd| is_readable(fd).unwrap_or(false)) {
             return self.abandon();
         }
         match self {
             Self::Ended(end) => (end, 0),
             Self::Tar { reader, lines } => {
-                let end = match (lines.close(), delivered) {
-                    (Some(error), _) | (None, Err(error)) => IndexEnd::Failed(error),
-                    (None, Ok(())) => IndexEnd::Tar(reader.finish()),
-                };
+                let end = lines
+                    .close()
+                    .map_or_else(|| IndexEnd::Tar(reader.finish()), IndexEnd::Failed);
                 (end, reader.entries())
             }
             Self::Command { mut command, copy } => {
@@ -142,7 +145,7 @@ impl IndexSide {
                 let withheld = copy
                     .close()
                     .filter(|error| error.kind() != io::ErrorKind::BrokenPipe);
-                let end = match (command.wait(interrupt.descriptor()), withheld) {
+                let end = match (command.wait(interrupt), withheld) {
                     (Ok(Some(_)), Some(error)) | (Err(error), _) => IndexEnd::Failed(error),
                     (Ok(Some(status)), None) => IndexEnd::Command(status),
                     (Ok(None), _) => give_up(command),
@@ -152,7 +155,7 @@ impl IndexSide {
         }
     }
 
-    /// The output has failed, or nobody wants to wait any longer: the index ends where it is.
+    /// The stream does not reach its end, or nobody wants to wait any longer: the index ends where it is.
     pub(super) fn abandon(self) -> (IndexEnd, u64) {
         match self {
             Self::Ended(end) => (end, 0),
@@ -174,18 +177,20 @@ fn give_up(command: IndexCommand) -> IndexEnd {
         .map_or_else(IndexEnd::Failed, |()| IndexEnd::Abandoned)
 }
 
-/// Writes all that waits, unless the tee is to end.
-fn deliver(backlog: &mut Backlog, interrupt: &Interrupt) -> io::Result<()> {
+/// Writes all that waits, unless `interrupt` becomes readable.
+fn deliver(backlog: &mut Backlog, interrupt: Option<BorrowedFd<'_>>) -> io::Result<()> {
     backlog.drain();
     while let Some(fd) = backlog.pending() {
-        if interrupt.is_set() {
-            break;
-        }
         let mut entries = Vec::with_capacity(2);
         entries.push(PollFd::from_borrowed_fd(fd, PollFlags::OUT));
-        let interrupt = interrupt.descriptor();
         entries.extend(interrupt.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         wait(&mut entries)?;
+        let interrupted = entries
+            .get(1)
+            .is_some_and(|entry| !entry.revents().is_empty());
+        if interrupted {
+            break;
+        }
         backlog.drain();
     }
     Ok(())
@@ -208,7 +213,7 @@ mod tests {
     #[test]
     fn a_command_that_was_not_given_all_has_no_whole_index() {
         let (_reader, output) = pipe().unwrap();
-        let mut side = IndexSide::start(Index::Command {
+        let mut side = Indexer::start(Index::Command {
             command: c"cat >/dev/null".to_owned(),
             output: output.into(),
             errors: None,
@@ -217,7 +222,7 @@ mod tests {
         side.see(b"some bytes");
         let copy = side.backlog_mut().unwrap();
         copy.fail(io::ErrorKind::OutOfMemory.into());
-        let (end, _) = side.finish(&mut Meter::start(), &Interrupt::default());
+        let (end, _) = side.finish(None);
         assert!(
             matches!(end, IndexEnd::Failed(error) if error.kind() == io::ErrorKind::OutOfMemory)
         );
@@ -227,7 +232,7 @@ mod tests {
     #[test]
     fn a_command_is_fed_while_the_data_flows() {
         let (reader, output) = pipe().unwrap();
-        let mut side = IndexSide::start(Index::Command {
+        let mut side = Indexer::start(Index::Command {
             command: c"cat".to_owned(),
             output: output.into(),
             errors: None,
@@ -251,7 +256,7 @@ mod tests {
             thread::sleep(Duration::from_millis(1));
             shown += side.see(&[0]);
         }
-        let (end, _) = side.finish(&mut Meter::start(), &Interrupt::default());
+        let (end, _) = side.finish(None);
         assert!(end.is_ok(), "{end}");
         reading.join().unwrap();
         assert_eq!(arrived.load(Relaxed), shown);

@@ -1,21 +1,25 @@
-//! Writing to a descriptor without waiting for its reader, whatever mode its open file is in.
+//! Writing without waiting for who reads.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::fs::FileType;
+#[cfg(target_os = "linux")]
+use rustix::io::ReadWriteFlags;
 use rustix::net::SendFlags;
 
+use super::descriptor::Descriptor;
+use super::poll::is_writable;
+#[cfg(target_os = "linux")]
+use super::read::{CURRENT_POSITION, nowait_error};
 use super::socket::send_with;
-use super::wait::is_writable;
-use super::{Descriptor, nowait};
 
 /// A descriptor to write to. Closed when dropped if it is owned.
 ///
 /// The descriptor may be lent and its open file shared with other processes, so its mode is never changed: each write
 /// asks for itself not to wait. Broken pipes raise SIGPIPE: the thread must have it blocked.
 #[derive(Debug)]
-pub(crate) struct Outlet {
+pub(crate) struct Writer {
     descriptor: Descriptor,
     kind: Kind,
 }
@@ -36,7 +40,7 @@ enum Kind {
 /// bytes of room before they say so (pipe(7); `pipe_poll` in their kernels).
 const SMALLEST_ROOM: usize = rustix::pipe::PIPE_BUF;
 
-impl Outlet {
+impl Writer {
     /// Wraps a descriptor, and asks the kernel what it is. A closed one shows when it is written to.
     pub(crate) fn new(descriptor: Descriptor) -> Self {
         let file_type =
@@ -54,7 +58,7 @@ impl Outlet {
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self.kind {
             Kind::Socket => send_with(self.as_fd(), bytes, SendFlags::empty()),
-            Kind::Pipe => match nowait::write(self.as_fd(), bytes) {
+            Kind::Pipe => match write_nowait(self.as_fd(), bytes) {
                 Err(error) if error.kind() == io::ErrorKind::Unsupported => {
                     self.kind = Kind::Polled;
                     self.write_polled(bytes)
@@ -75,10 +79,27 @@ impl Outlet {
     }
 }
 
-impl AsFd for Outlet {
+impl AsFd for Writer {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.descriptor.as_fd()
     }
+}
+
+/// Writes what is taken at once, whatever mode the open file is in: with the flag `RWF_NOWAIT` of pwritev2(2), which
+/// pipes know since Linux 6.5. `WouldBlock` says nothing is, `Unsupported` that this cannot be asked here.
+#[cfg(target_os = "linux")]
+fn write_nowait(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    let piece = [io::IoSlice::new(bytes)];
+    let result = rustix::io::retry_on_intr(|| {
+        rustix::io::pwritev2(fd, &piece, CURRENT_POSITION, ReadWriteFlags::NOWAIT)
+    });
+    result.map_err(nowait_error)
+}
+
+/// This system has no such flag.
+#[cfg(not(target_os = "linux"))]
+fn write_nowait(_fd: BorrowedFd<'_>, _bytes: &[u8]) -> io::Result<usize> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
