@@ -1,9 +1,69 @@
-# Everything starts here; the work is in scripts/ and in cargo.
+# Everything starts here. The library needs cargo, a C compiler and make, and cargo needs the network or its dependencies at
+# hand (docs/packaging.md); all else is done by scripts/, which install what they need.
 
-.PHONY: help amanda backup check storm bench bench-quick clean
+PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+DOCDIR ?= $(PREFIX)/share/doc/amrelay
+DESTDIR ?=
+CARGO ?= cargo
+INSTALL ?= install
+
+version := $(shell sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q;}' Cargo.toml)
+# The number of the ABI: build.rs has it too.
+soname := libamrelay.so.0
+release := $(or $(CARGO_TARGET_DIR),target)$(addprefix /,$(CARGO_BUILD_TARGET))/release
+native := $(release)/amrelay-native-libs
+c_flags := -std=c99 -O2 -Wall -Wextra -pedantic $(CFLAGS)
+
+.PHONY: help library install examples header check-library check-valgrind
+.PHONY: amanda backup check storm bench bench-quick clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
+
+# Without the rlib of a plain `cargo build`, which would keep the linker from optimizing across crates.
+library: ## build the shared and the static library
+	$(CARGO) rustc --locked --release --lib --crate-type cdylib,staticlib -- --print "native-static-libs=$(native)"
+
+# For `install`: a library that is newer than its sources is taken as it is, since root may have no cargo.
+$(native): $(shell find src -name '*.rs')
+	$(MAKE) --no-print-directory library
+
+# What rustc reports, without libgcc_s: a C compiler adds it where it is needed, and it does not exist for -static.
+native_libs = $(filter-out -lgcc_s,$(shell cat "$(native)"))
+
+# A path below the prefix is written in terms of it, so that pkg-config can move the installation.
+below_prefix = $(patsubst $(PREFIX)/%,$${prefix}/%,$(1))
+
+install: $(native) ## install library, header, pkg-config file and licences (DESTDIR, PREFIX, LIBDIR, INCLUDEDIR, DOCDIR)
+	$(INSTALL) -d "$(DESTDIR)$(INCLUDEDIR)" "$(DESTDIR)$(LIBDIR)/pkgconfig" "$(DESTDIR)$(DOCDIR)"
+	$(INSTALL) -m 644 LICENSE-APACHE LICENSE-MIT "$(DESTDIR)$(DOCDIR)"
+	$(INSTALL) -m 644 include/amrelay.h "$(DESTDIR)$(INCLUDEDIR)/amrelay.h"
+	$(INSTALL) -m 644 "$(release)/libamrelay.a" "$(DESTDIR)$(LIBDIR)/libamrelay.a"
+	$(INSTALL) -m 755 "$(release)/libamrelay.so" "$(DESTDIR)$(LIBDIR)/libamrelay.so.$(version)"
+	ln -sf libamrelay.so.$(version) "$(DESTDIR)$(LIBDIR)/$(soname)"
+	ln -sf $(soname) "$(DESTDIR)$(LIBDIR)/libamrelay.so"
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@INCLUDEDIR@|$(call below_prefix,$(INCLUDEDIR))|' \
+		-e 's|@LIBDIR@|$(call below_prefix,$(LIBDIR))|' -e 's|@VERSION@|$(version)|' \
+		-e 's|@NATIVE@|$(native_libs)|' amrelay.pc.in > "$(DESTDIR)$(LIBDIR)/pkgconfig/amrelay.pc"
+	chmod 644 "$(DESTDIR)$(LIBDIR)/pkgconfig/amrelay.pc"
+
+examples: library ## build the programs of examples/ into build/examples/
+	mkdir -p build/examples
+	for name in amrelay-index amrelay-relay amrelay-tee; do \
+		$(CC) $(c_flags) -Iinclude examples/$$name.c -o build/examples/$$name \
+			"$(release)/libamrelay.a" $(native_libs) $(LDFLAGS) || exit; \
+	done
+
+header: ## write include/amrelay.h anew from src/ffi
+	AMRELAY_UPDATE_HEADER=1 $(CARGO) test --locked --quiet --test header
+
+check-library: ## everything that must hold for the library alone
+	scripts/check-library.sh
+
+check-valgrind: ## run the C tests under valgrind
+	AMRELAY_VALGRIND=1 $(CARGO) test --locked --quiet --test c_abi
 
 amanda: ## get, patch, build and install a private Amanda (AMANDA_PREFIX, AMANDA_USER, AMANDA_TARBALL, AMRELAY)
 	scripts/amanda.sh
@@ -17,7 +77,7 @@ check: ## everything that must hold: format, lints, tests, real backups
 storm: ## random faults over real dumps, for SECONDS=… (60); SEED=… repeats a storm, ROUND=… one of its rounds
 	scripts/storm.sh "$(or $(SECONDS),60)" "$(SEED)" "$(ROUND)"
 
-bench: ## measure everything beside upstream's Amanda, write BENCHMARKS.md and its charts (about 40 minutes)
+bench: ## measure everything beside upstream's Amanda, write docs/benchmarks.md (about 40 minutes)
 	scripts/bench.sh
 
 bench-quick: ## the same with less of everything, printed only (5 minutes)
@@ -25,5 +85,3 @@ bench-quick: ## the same with less of everything, printed only (5 minutes)
 
 clean: ## remove all that was built
 	rm -rf build target 2>/dev/null || sudo rm -rf build target
-
-include mk/library.mk

@@ -1,5 +1,5 @@
 #!/bin/bash
-# bench-kernel-paths.sh [pacing|sizes|tried...]: which ways through the kernel carry a backup stream cheapest;
+# bench-kernel-paths.sh [pacing|sizes...]: which ways through the kernel carry a backup stream cheapest;
 # docs/performance.md tells what came of it.
 #
 # Compiles and runs benches/kernel-paths: chains of processes as writer | tee | relay -> TCP on loopback, their variants in

@@ -1,10 +1,10 @@
 #!/bin/bash
 # bench.sh [PART...]: measures libamrelay beside upstream's Amanda and beside bare chains of system calls.
 #
-# All parts: backup, ambsdtar (the same with ambsdtar), tee, relay, stalls and index; each measures its variants in turn, round
-# by round. Their figures come together in build/bench/results.tsv; lib/bench_report.py makes of them BENCHMARKS.md's tables
-# and the charts in docs/. With AMRELAY_BENCH_QUICK=yes, or if only some parts are asked for, the tables are printed and no
-# file of the repository is changed.
+# The parts are backup, ambsdtar (the same with ambsdtar), tee, relay, stalls and index. Each measures its variants in turn, round
+# by round. Their figures come together in build/bench/results.tsv; from them lib/bench_report.py writes the tables of
+# docs/benchmarks.md and docs/benchmarks-figures.md, and the charts. With AMRELAY_BENCH_QUICK=yes, or with parts named, it prints
+# the tables and changes no file of the repository.
 #
 # Variables, beside those of lib/common.sh:
 #   AMRELAY_BENCH_ROUNDS    how often each figure is taken (default 5, quick 2)
@@ -61,6 +61,6 @@ say "Measured in $((SECONDS - begin)) s; the load was $load when it began"
 if [ "$only" = yes ]; then
     python3 -B scripts/lib/bench_report.py "$results" "$load"
 else
-    python3 -B scripts/lib/bench_report.py "$results" "$load" BENCHMARKS.md docs
-    say "BENCHMARKS.md and docs/bench-*.svg are written"
+    python3 -B scripts/lib/bench_report.py "$results" "$load" docs
+    say "docs/benchmarks.md, docs/benchmarks-figures.md and docs/bench-*.svg are written"
 fi

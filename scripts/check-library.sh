@@ -15,6 +15,23 @@ check_benches() {
     [ "$(uname -m)" != x86_64 ] || cc -std=gnu99 -D_GNU_SOURCE -msse4.2 "${flags[@]}" benches/kernel-paths/*.c
 }
 
+# Those that git knows, so that what was built is left out.
+check_links() {
+    local pages
+    mapfile -t pages < <(git ls-files "*.md")
+    python3 -B scripts/lib/check_links.py "${pages[@]}"
+}
+
+# The committed ones are what the script draws.
+check_pictures() {
+    local drawn=$build/check-pictures picture
+    mkdir -p "$drawn"
+    python3 -B scripts/lib/diagrams.py "$drawn"
+    for picture in "$drawn"/*.svg; do
+        cmp "$picture" "docs/${picture##*/}" || die "run: python3 scripts/lib/diagrams.py docs"
+    done
+}
+
 # Unlike py_compile, this writes no file.
 check_python() {
     python3 -c 'import sys
@@ -26,6 +43,8 @@ step "Format" cargo fmt --check
 step "Lints" cargo clippy --locked --all-targets -- -D warnings
 step "The programs of the measurements" check_benches
 step "Python scripts" check_python scripts/lib/*.py
+step "Links of the documents" check_links
+step "Pictures of the documents" check_pictures
 step "Documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 step "Tests, the header and the exported symbols among them" cargo test --locked
 step "C programs under valgrind" make --no-print-directory check-valgrind

@@ -24,7 +24,6 @@ struct outcome {
     uint64_t calls;   /* system calls that move bytes, with those that found nothing to move */
     uint64_t naps;
     uint32_t crc;
-    double copied;      /* part of the calls with MSG_ZEROCOPY whose bytes were copied after all */
     double median, p99; /* of the delay of a record, in microseconds; 0 if not measured */
 };
 
@@ -33,15 +32,12 @@ struct stage {
     void (*run)(const void *how, int in, int out, struct outcome *outcome);
     const void *how;
     bool counted;     /* whether its CPU time belongs to the sum */
-    int processor;    /* the only one it may run on, counted from 1; 0: any */
 };
 
 /* What joins a stage to the next. */
 struct hop {
     enum { BY_PIPE, BY_TCP } kind;
-    size_t size;      /* of a pipe; of a socket's sending buffer, 0 for the kernel's choice */
-    size_t receiving; /* of the socket's receiving buffer, likewise */
-    const char *congestion;
+    size_t size; /* of a pipe */
 };
 
 struct chain {
@@ -60,11 +56,10 @@ void compare(const char *group, const char *name, struct chain *chains, int coun
 void emit(const char *group, const char *name, const char *variant, const char *metric, double value);
 double now(void);
 void make_pipe(int ends[2], size_t size);
-void make_tcp(int ends[2], const struct hop *hop);
 
 /*
  * chain.c: writer -> [tee ->] [relay ->] reader, with the variants of the middle. Pipes are of `pipe` bytes; behind a
- * relay there is TCP: `sending` and `receiving` are the sizes of its buffers, 0 for the kernel's choice.
+ * relay there is TCP.
  */
 struct writer;
 struct reader;
@@ -80,21 +75,14 @@ struct tee {
 struct relay {
     struct pacing pacing;
     size_t frame;
-    enum { SPLICE, COPY, VMSPLICE_HEADER, VMSPLICE_DATA, ZEROCOPY, URING_SPLICE, URING_COPY } way;
-    /* How, or whether, a header is sent. */
-    enum { WITH_MORE, BARE, WITHOUT_MORE, CORKED, SPLICED_MORE } header;
-    size_t most;          /* bytes for one splice; 0: the frame */
-    int unsent;           /* TCP_NOTSENT_LOWAT, if not 0 */
-    int busy;             /* SO_BUSY_POLL in microseconds, if not 0 */
+    enum { SPLICE, COPY } way;
+    bool heads;           /* sends a header before each frame */
 };
 struct arrangement {
     const char *variant;
     size_t pipe;
     const struct tee *tee;
     const struct relay *relay;
-    size_t sending, receiving;
-    int processors[3];    /* of writer, middle, reader; 0: any */
-    const char *congestion; /* the algorithm; NULL: cubic, Linux's default, whatever this machine's is */
 };
 void compare_arrangements(const char *group, const char *name, const struct writer *writer,
                           const struct arrangement *arrangements, size_t count, const struct reader *reader);

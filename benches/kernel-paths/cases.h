@@ -12,7 +12,6 @@
 
 void measure_pacing(void);
 void measure_sizes(void);
-void measure_tried(void);
 
 /* Takes what came from the socket as if it had gone to another machine. */
 extern const struct reader far_server;

@@ -6,20 +6,18 @@ enum { MOST_VARIANTS = 16 };
 static struct chain chain_of(const struct writer *writer, const struct arrangement *arrangement,
                              const struct reader *reader)
 {
-    const int *processors = arrangement->processors;
     struct chain chain = {arrangement->variant, !writer->stamps, 0, {{0}}, {{0}}};
-    chain.stage[chain.stages++] = (struct stage){"writer", run_writer, writer, true, processors[0]};
-    chain.hop[0] = (struct hop){BY_PIPE, arrangement->pipe, 0, NULL};
+    chain.stage[chain.stages++] = (struct stage){"writer", run_writer, writer, true};
+    chain.hop[0] = (struct hop){BY_PIPE, arrangement->pipe};
     if (arrangement->tee != NULL) {
-        chain.hop[chain.stages] = (struct hop){BY_PIPE, arrangement->pipe, 0, NULL};
-        chain.stage[chain.stages++] = (struct stage){"tee", run_tee, arrangement->tee, true, processors[1]};
+        chain.hop[chain.stages] = (struct hop){BY_PIPE, arrangement->pipe};
+        chain.stage[chain.stages++] = (struct stage){"tee", run_tee, arrangement->tee, true};
     }
     if (arrangement->relay != NULL) {
-        chain.hop[chain.stages] =
-            (struct hop){BY_TCP, arrangement->sending, arrangement->receiving, arrangement->congestion};
-        chain.stage[chain.stages++] = (struct stage){"relay", run_relay, arrangement->relay, true, processors[1]};
+        chain.hop[chain.stages] = (struct hop){BY_TCP, 0};
+        chain.stage[chain.stages++] = (struct stage){"relay", run_relay, arrangement->relay, true};
     }
-    chain.stage[chain.stages++] = (struct stage){"reader", run_reader, reader, false, processors[2]};
+    chain.stage[chain.stages++] = (struct stage){"reader", run_reader, reader, false};
     return chain;
 }
 

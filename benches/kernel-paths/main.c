@@ -14,7 +14,6 @@ static const struct {
 } groups[] = {
     {"pacing", measure_pacing},
     {"sizes", measure_sizes},
-    {"tried", measure_tried},
 };
 
 char *small_files(void)

@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,24 +59,18 @@ void make_pipe(int ends[2], size_t size)
         die("F_SETPIPE_SZ");
 }
 
-static void set_buffer(int fd, int option, size_t size)
+/*
+ * Chooses cubic, Linux's default, whatever this machine's choice is. An algorithm that paces (bbr) costs a timer for each
+ * burst, which hides what is to be seen.
+ */
+static void set_congestion(int fd)
 {
-    int value = (int)size;
-    if (size > 0 && setsockopt(fd, SOL_SOCKET, option, &value, sizeof value) == -1)
-        die("SO_SNDBUF, SO_RCVBUF");
-}
-
-/* The sender's algorithm decides. One that paces (bbr) costs a timer for each burst, which hides what is to be seen. */
-static void set_congestion(int fd, const char *name)
-{
-    if (name == NULL)
-        name = "cubic";
-    if (setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, (socklen_t)strlen(name)) == -1)
-        die(name);
+    if (setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "cubic", 5) == -1)
+        die("TCP_CONGESTION");
 }
 
 /* Reading end first, as with pipe(2). */
-void make_tcp(int ends[2], const struct hop *hop)
+static void make_tcp(int ends[2])
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t length = sizeof address;
@@ -85,9 +78,7 @@ void make_tcp(int ends[2], const struct hop *hop)
     ends[1] = socket(AF_INET, SOCK_STREAM, 0);
     if (listener == -1 || ends[1] == -1)
         die("socket");
-    set_buffer(listener, SO_RCVBUF, hop->receiving);
-    set_buffer(ends[1], SO_SNDBUF, hop->size);
-    set_congestion(ends[1], hop->congestion);
+    set_congestion(ends[1]);
     if (bind(listener, (struct sockaddr *)&address, length) == -1 || listen(listener, 1) == -1 ||
         getsockname(listener, (struct sockaddr *)&address, &length) == -1 ||
         connect(ends[1], (struct sockaddr *)&address, length) == -1)
@@ -113,13 +104,6 @@ static pid_t start(const struct stage *stage, int in, int out, struct outcome *o
     if (child > 0)
         return child;
     close_others(in, out);
-    if (stage->processor > 0) {
-        cpu_set_t set;
-        CPU_ZERO(&set);
-        CPU_SET(stage->processor - 1, &set);
-        if (sched_setaffinity(0, sizeof set, &set) == -1)
-            die("sched_setaffinity");
-    }
     stage->run(stage->how, in, out, outcome);
     _exit(EXIT_SUCCESS);
 }
@@ -159,8 +143,6 @@ static void report(const char *group, const char *name, const struct chain *chai
         snprintf(metric, sizeof metric, "%s naps/GiB", chain->stage[i].name);
         if (outcome->naps > 0)
             emit(group, name, chain->variant, metric, (double)outcome->naps / gib);
-        if (outcome->copied > 0)
-            emit(group, name, chain->variant, "sends copied after all", outcome->copied);
         if (outcome->p99 > 0) {
             emit(group, name, chain->variant, "delay us median", outcome->median);
             emit(group, name, chain->variant, "delay us p99", outcome->p99);
@@ -182,7 +164,7 @@ static void run_chain(const char *group, const char *name, const struct chain *c
         if (chain->hop[i].kind == BY_PIPE)
             make_pipe(ends[i], chain->hop[i].size);
         else
-            make_tcp(ends[i], &chain->hop[i]);
+            make_tcp(ends[i]);
     double begin = now();
     for (int i = 0; i < chain->stages; i++) {
         int out = i + 1 < chain->stages ? ends[i][1] : NO_DESCRIPTOR;

@@ -10,51 +10,51 @@ static const struct tee eager = {{EAGER, 0, 0}, 128 * KIB, false},
                         by_rate = {{BY_RATE, 500, 20}, 128 * KIB, false},
                         copy = {{EAGER, 0, 0}, 128 * KIB, true},
                         copy_adaptive = {{ADAPTIVE, 500, 20}, 128 * KIB, true};
-static const struct relay relay = {{EAGER, 0, 0}, 256 * KIB, SPLICE, WITH_MORE, 0, 0, 0},
-                          relay_adaptive = {{ADAPTIVE, 500, 20}, 256 * KIB, SPLICE, WITH_MORE, 0, 0, 0},
-                          relay_copy = {{EAGER, 0, 0}, 64 * KIB, COPY, WITH_MORE, 0, 0, 0},
-                          relay_copy_adaptive = {{ADAPTIVE, 500, 20}, 64 * KIB, COPY, WITH_MORE, 0, 0, 0},
-                          bare = {{EAGER, 0, 0}, 256 * KIB, SPLICE, BARE, 0, 0, 0};
+static const struct relay relay = {{EAGER, 0, 0}, 256 * KIB, SPLICE, true},
+                          relay_adaptive = {{ADAPTIVE, 500, 20}, 256 * KIB, SPLICE, true},
+                          relay_copy = {{EAGER, 0, 0}, 64 * KIB, COPY, true},
+                          relay_copy_adaptive = {{ADAPTIVE, 500, 20}, 64 * KIB, COPY, true},
+                          bare = {{EAGER, 0, 0}, 256 * KIB, SPLICE, false};
 
 static const struct arrangement whole[] = {
-    {"eager", MIB, &eager, &relay, 0, 0, {0}, NULL},
-    {"tee naps, at most 500 us", MIB, &adaptive, &relay, 0, 0, {0}, NULL},
-    {"tee naps, at most 200 us", MIB, &adaptive_200, &relay, 0, 0, {0}, NULL},
-    {"tee naps, at most 2 ms", MIB, &adaptive_2000, &relay, 0, 0, {0}, NULL},
-    {"tee naps 150 us", MIB, &fixed_150, &relay, 0, 0, {0}, NULL},
-    {"tee naps 700 us", MIB, &fixed_700, &relay, 0, 0, {0}, NULL},
-    {"tee naps by rate", MIB, &by_rate, &relay, 0, 0, {0}, NULL},
-    {"relay naps", MIB, &eager, &relay_adaptive, 0, 0, {0}, NULL},
-    {"both nap", MIB, &adaptive, &relay_adaptive, 0, 0, {0}, NULL},
-    {"tee copies", MIB, &copy, &relay, 0, 0, {0}, NULL},
+    {"eager", MIB, &eager, &relay},
+    {"tee naps, at most 500 us", MIB, &adaptive, &relay},
+    {"tee naps, at most 200 us", MIB, &adaptive_200, &relay},
+    {"tee naps, at most 2 ms", MIB, &adaptive_2000, &relay},
+    {"tee naps 150 us", MIB, &fixed_150, &relay},
+    {"tee naps 700 us", MIB, &fixed_700, &relay},
+    {"tee naps by rate", MIB, &by_rate, &relay},
+    {"relay naps", MIB, &eager, &relay_adaptive},
+    {"both nap", MIB, &adaptive, &relay_adaptive},
+    {"tee copies", MIB, &copy, &relay},
 };
 static const struct arrangement slow[] = {
-    {"eager", MIB, &eager, &relay, 0, 0, {0}, NULL},
-    {"tee naps, at most 500 us", MIB, &adaptive, &relay, 0, 0, {0}, NULL},
-    {"tee naps, at most 2 ms", MIB, &adaptive_2000, &relay, 0, 0, {0}, NULL},
-    {"relay naps", MIB, &eager, &relay_adaptive, 0, 0, {0}, NULL},
+    {"eager", MIB, &eager, &relay},
+    {"tee naps, at most 500 us", MIB, &adaptive, &relay},
+    {"tee naps, at most 2 ms", MIB, &adaptive_2000, &relay},
+    {"relay naps", MIB, &eager, &relay_adaptive},
 };
 static const struct arrangement refused[] = {
-    {"eager", 64 * KIB, &copy, &relay_copy, 0, 0, {0}, NULL},
-    {"tee naps", 64 * KIB, &copy_adaptive, &relay_copy, 0, 0, {0}, NULL},
-    {"both nap", 64 * KIB, &copy_adaptive, &relay_copy_adaptive, 0, 0, {0}, NULL},
+    {"eager", 64 * KIB, &copy, &relay_copy},
+    {"tee naps", 64 * KIB, &copy_adaptive, &relay_copy},
+    {"both nap", 64 * KIB, &copy_adaptive, &relay_copy_adaptive},
 };
 static const struct arrangement without_tee[] = {
-    {"splice, eager", MIB, NULL, &relay, 0, 0, {0}, NULL},
-    {"splice, naps", MIB, NULL, &relay_adaptive, 0, 0, {0}, NULL},
-    {"copy from 64 KiB, eager", 64 * KIB, NULL, &relay_copy, 0, 0, {0}, NULL},
-    {"copy from 64 KiB, naps", 64 * KIB, NULL, &relay_copy_adaptive, 0, 0, {0}, NULL},
+    {"splice, eager", MIB, NULL, &relay},
+    {"splice, naps", MIB, NULL, &relay_adaptive},
+    {"copy from 64 KiB, eager", 64 * KIB, NULL, &relay_copy},
+    {"copy from 64 KiB, naps", 64 * KIB, NULL, &relay_copy_adaptive},
 };
 static const struct arrangement tee_alone[] = {
-    {"eager", MIB, &eager, NULL, 0, 0, {0}, NULL},
-    {"naps", MIB, &adaptive, NULL, 0, 0, {0}, NULL},
-    {"copies, eager", MIB, &copy, NULL, 0, 0, {0}, NULL},
-    {"copies, naps", MIB, &copy_adaptive, NULL, 0, 0, {0}, NULL},
+    {"eager", MIB, &eager, NULL},
+    {"naps", MIB, &adaptive, NULL},
+    {"copies, eager", MIB, &copy, NULL},
+    {"copies, naps", MIB, &copy_adaptive, NULL},
 };
 static const struct arrangement delayed[] = {
-    {"eager", MIB, &eager, &bare, 0, 0, {0}, NULL},
-    {"tee naps, at most 500 us", MIB, &adaptive, &bare, 0, 0, {0}, NULL},
-    {"tee naps, at most 2 ms", MIB, &adaptive_2000, &bare, 0, 0, {0}, NULL},
+    {"eager", MIB, &eager, &bare},
+    {"tee naps, at most 500 us", MIB, &adaptive, &bare},
+    {"tee naps, at most 2 ms", MIB, &adaptive_2000, &bare},
 };
 
 void measure_pacing(void)

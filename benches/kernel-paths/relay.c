@@ -1,28 +1,28 @@
 /*
- * The relay of src/relay with one stream: an 8-byte header before each frame, moved into a socket in one of many ways.
+ * The relay of src/relay with one stream: an 8-byte header before each frame, moved into a socket spliced or copied.
  */
-#include "relay.h"
+#include "bench.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { LEAST_SPLICE = 32 * 1024, COPIED_FRAME = 64 * 1024 };
+enum { HEADER = 8, LEAST_SPLICE = 32 * 1024, COPIED_FRAME = 64 * 1024 };
+#define NOTHING_YET SIZE_MAX
 
-void put_header(unsigned char *bytes, size_t length)
+static void put_header(unsigned char *bytes, size_t length)
 {
     uint32_t words[2] = {htonl((uint32_t)length), htonl(7)};
     memcpy(bytes, words, HEADER);
 }
 
-size_t read_payload(int in, unsigned char *bytes, size_t most, struct outcome *outcome)
+/* Reads at most `most` bytes of a frame: how many, 0 at the end of the stream, or NOTHING_YET. */
+static size_t read_payload(int in, unsigned char *bytes, size_t most, struct outcome *outcome)
 {
     ssize_t count = read(in, bytes, most);
     outcome->calls++;
@@ -33,7 +33,7 @@ size_t read_payload(int in, unsigned char *bytes, size_t most, struct outcome *o
     return (size_t)count;
 }
 
-void send_all(int out, const unsigned char *bytes, size_t length, int flags, struct outcome *outcome)
+static void send_all(int out, const unsigned char *bytes, size_t length, int flags, struct outcome *outcome)
 {
     while (length > 0) {
         ssize_t count = send(out, bytes, length, flags | MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -49,11 +49,10 @@ void send_all(int out, const unsigned char *bytes, size_t length, int flags, str
     }
 }
 
-void splice_all(int in, int out, size_t length, size_t most, unsigned flags, struct outcome *outcome)
+static void splice_all(int in, int out, size_t length, struct outcome *outcome)
 {
     while (length > 0) {
-        size_t wanted = length < most ? length : most;
-        ssize_t count = splice(in, NULL, out, NULL, wanted, SPLICE_F_NONBLOCK | SPLICE_F_MOVE | flags);
+        ssize_t count = splice(in, NULL, out, NULL, length, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
         outcome->calls++;
         if (count == -1) {
             if (errno != EAGAIN)
@@ -65,30 +64,20 @@ void splice_all(int in, int out, size_t length, size_t most, unsigned flags, str
     }
 }
 
-static void cork(int out, int on)
-{
-    setsockopt(out, IPPROTO_TCP, TCP_CORK, &on, sizeof on);
-}
-
 static void splice_frame(const struct relay *relay, int in, int out, size_t length, struct outcome *outcome)
 {
     unsigned char head[HEADER];
-    if (relay->header == CORKED)
-        cork(out, 1);
     put_header(head, length);
-    if (relay->header != BARE)
-        send_all(out, head, HEADER, relay->header == WITHOUT_MORE ? 0 : MSG_MORE, outcome);
-    unsigned flags = relay->header == SPLICED_MORE ? SPLICE_F_MORE : 0;
-    splice_all(in, out, length, relay->most > 0 ? relay->most : length, flags, outcome);
-    if (relay->header == CORKED)
-        cork(out, 0);
+    if (relay->heads)
+        send_all(out, head, HEADER, MSG_MORE, outcome);
+    splice_all(in, out, length, outcome);
 }
 
 /* Returns the bytes it sent, 0 at the end of the stream, NOTHING_YET. */
 static size_t copy_frame(const struct relay *relay, int in, int out, unsigned char *buffer, size_t most,
                          struct outcome *outcome)
 {
-    size_t room = relay->header == BARE ? 0 : HEADER;
+    size_t room = relay->heads ? HEADER : 0;
     size_t count = read_payload(in, buffer + room, most, outcome);
     if (count == 0 || count == NOTHING_YET)
         return count;
@@ -98,59 +87,31 @@ static size_t copy_frame(const struct relay *relay, int in, int out, unsigned ch
     return count;
 }
 
-static bool splices(const struct relay *relay)
+/* What is too short to be spliced is copied. */
+static size_t pass_frame(const struct relay *relay, int in, int out, unsigned char *buffer, struct outcome *outcome)
 {
-    return relay->way == SPLICE || relay->way == VMSPLICE_HEADER || relay->way == URING_SPLICE;
-}
-
-/* What is too short to be spliced is copied in each of the ways. */
-static size_t pass_frame(const struct relay *relay, struct special *special, unsigned char *buffer,
-                         struct outcome *outcome)
-{
-    int in = special->in, out = special->out;
-    size_t ready = splices(relay) ? readable(in) : 0;
-    size_t length = ready < relay->frame ? ready : relay->frame;
-    if (splices(relay) && ready < LEAST_SPLICE)
+    if (relay->way == COPY)
+        return copy_frame(relay, in, out, buffer, relay->frame, outcome);
+    size_t ready = readable(in), length = ready < relay->frame ? ready : relay->frame;
+    if (ready < LEAST_SPLICE)
         return copy_frame(relay, in, out, buffer, COPIED_FRAME, outcome);
-    switch (relay->way) {
-    case SPLICE: splice_frame(relay, in, out, length, outcome); return length;
-    case VMSPLICE_HEADER: header_by_vmsplice(special, length, outcome); return length;
-    case URING_SPLICE: splice_by_uring(special, length, outcome); return length;
-    case VMSPLICE_DATA: return data_by_vmsplice(special, outcome);
-    case ZEROCOPY: return send_zerocopy(special, outcome);
-    case URING_COPY: return copy_by_uring(special, outcome);
-    case COPY: break;
-    }
-    return copy_frame(relay, in, out, buffer, relay->frame, outcome);
-}
-
-static void prepare_socket(const struct relay *relay, int out)
-{
-    const int *unsent = &relay->unsent, *busy = &relay->busy;
-    if (*unsent > 0 && setsockopt(out, IPPROTO_TCP, TCP_NOTSENT_LOWAT, unsent, sizeof *unsent) == -1)
-        die("TCP_NOTSENT_LOWAT");
-    if (*busy > 0 && setsockopt(out, SOL_SOCKET, SO_BUSY_POLL, busy, sizeof *busy) == -1)
-        die("SO_BUSY_POLL");
+    splice_frame(relay, in, out, length, outcome);
+    return length;
 }
 
 void run_relay(const void *how, int in, int out, struct outcome *outcome)
 {
     const struct relay *relay = how;
-    struct special special = special_start(relay, in, out);
     unsigned char *buffer = malloc(HEADER + (relay->frame > COPIED_FRAME ? relay->frame : COPIED_FRAME));
     size_t taken = 0;
     struct pacer pacer;
     if (buffer == NULL)
         die("malloc");
-    /* io_uring waits in the kernel. */
-    if (relay->way != URING_COPY)
-        set_nonblocking(in);
-    if (relay->way != URING_COPY && relay->way != URING_SPLICE)
-        set_nonblocking(out);
-    prepare_socket(relay, out);
+    set_nonblocking(in);
+    set_nonblocking(out);
     pacer_start(&pacer, &relay->pacing, in);
     for (;;) {
-        size_t sent = pass_frame(relay, &special, buffer, outcome);
+        size_t sent = pass_frame(relay, in, out, buffer, outcome);
         if (sent == 0)
             break;
         if (sent == NOTHING_YET) {
@@ -166,6 +127,5 @@ void run_relay(const void *how, int in, int out, struct outcome *outcome)
             taken = 0;
         }
     }
-    special_end(&special, outcome);
     outcome->naps = pacer.naps;
 }

@@ -1,7 +1,7 @@
-"""bench_report.py RESULTS LOAD [PAGE CHARTS]: tables of the figures in RESULTS, lines of group, case, variant, metric and value.
+"""bench_report.py RESULTS LOAD [FOLDER]: tables of the figures in RESULTS, lines of group, case, variant, metric and value.
 
-LOAD is the machine's load average when the measurement began. The tables are printed or, if PAGE is named, take the place of
-what is between the two marks there; CHARTS is the folder for the pictures.
+LOAD is the machine's load average when the measurement began. The tables are printed or, if FOLDER is named, written there: the
+summary between the marks of benchmarks.md, everything behind the mark of benchmarks-figures.md, and the charts.
 """
 
 import datetime
@@ -12,9 +12,11 @@ import subprocess
 import sys
 
 from bench_charts import draw
-from bench_targets import BASES, CHARTS, TARGETS
+from bench_targets import BASES, CHARTS, SUMMARY, SUMMARY_CHARTS, TARGETS
 
-BEGIN = "<!-- The rest is written by make bench. -->"
+REST = "<!-- The rest is written by make bench. -->"
+SUMMARY_BEGIN = "<!-- The next lines are written by make bench. -->"
+SUMMARY_END = "<!-- The lines before are written by make bench. -->"
 TITLES = {
     "backup": "A whole backup",
     "ambsdtar": "A whole backup with ambsdtar",
@@ -141,6 +143,34 @@ def machine(load):
     )
 
 
+def picture(chart):
+    return f"![{chart.title}](bench-{chart.name}.svg)\n"
+
+
+def summary_rows(figures):
+    """The patched client beside upstream's, medians and the ratio between them."""
+    for group, pattern, metric in SUMMARY:
+        for (figure_group, case, figure), variants in figures.items():
+            if (figure_group, figure) != (group, metric) or re.fullmatch(pattern, case) is None:
+                continue
+            patched, upstream = variants["patched"], variants["upstream"]
+            ratio = patched.ratio(upstream)
+            yield [
+                f"{TITLES[group]}: {case}",
+                metric,
+                f"**{number(patched.median)}**",
+                number(upstream.median),
+                "" if ratio is None else number(ratio),
+            ]
+
+
+def summary(figures, charts):
+    yield table(["case", "figure", "patched", "upstream", "patched / upstream"], summary_rows(figures))
+    for chart in charts:
+        if chart.name in SUMMARY_CHARTS:
+            yield picture(chart)
+
+
 def report(figures, charts, load):
     yield "## Machine\n"
     yield machine(load)
@@ -150,20 +180,30 @@ def report(figures, charts, load):
         yield f"## {TITLES.get(group, group)}\n"
         for chart in charts:
             if chart.group == group:
-                yield f"![{chart.title}](docs/bench-{chart.name}.svg)\n"
+                yield picture(chart)
         yield from group_tables(figures, group)
 
 
-def main(results, load, page=None, directory=None):
-    figures = read_figures(results)
-    charts = draw(CHARTS, figures, directory) if directory else []
-    text = "\n".join(report(figures, charts, load))
-    if page is None:
-        print(text)
-        return
-    introduction = content(page).partition(BEGIN)[0]
+def replace(page, begin, text, end=""):
+    """Puts `text` between the two marks of a page; without a second mark it replaces the rest."""
+    before, mark, behind = content(page).partition(begin)
+    if not mark or end not in behind:
+        raise SystemExit(f"{page} has lost a mark: {begin} {end}")
+    if end:
+        text += f"\n{end}{behind.partition(end)[2]}"
     with open(page, "w", encoding="utf-8") as file:
-        file.write(f"{introduction}{BEGIN}\n\n{text}")
+        file.write(f"{before}{begin}\n\n{text}")
+
+
+def main(results, load, folder=None):
+    figures = read_figures(results)
+    charts = draw(CHARTS, figures, folder) if folder else []
+    first, all_figures = "\n".join(summary(figures, charts)), "\n".join(report(figures, charts, load))
+    if folder is None:
+        print(f"{first}\n{all_figures}")
+        return
+    replace(f"{folder}/benchmarks.md", SUMMARY_BEGIN, first, SUMMARY_END)
+    replace(f"{folder}/benchmarks-figures.md", REST, all_figures)
 
 
 main(*sys.argv[1:])

@@ -90,3 +90,14 @@ CHARTS = [
     Chart("index-cpu", "index", "CPU ms", "Listing an archive: processor time"),
     Chart("stalls-speed", "stalls", "MB/s", "Two dumps beside a stopped one, and alone"),
 ]
+
+# What the page begins with: group, case and metric of the figures, and the names of the charts.
+SUMMARY = [
+    ("backup", BIG, "CPU s/GiB"),
+    ("backup", SMALL, "CPU s/GiB"),
+    ("backup", BIG, "elapsed s"),
+    ("backup", SMALL, "elapsed s"),
+    ("backup", BIG, "calls/GiB without tar"),
+    ("stalls", "bsdudp, two dumps, a third one stopped", "MB/s"),
+]
+SUMMARY_CHARTS = {"backup-cpu", "stalls-speed"}

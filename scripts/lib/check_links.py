@@ -1,0 +1,40 @@
+"""check_links.py PAGE...: fails if a relative link of a Markdown page leads to no file, or to no heading of a page."""
+
+import os
+import re
+import sys
+
+CODE = re.compile(r"^```.*?^```|`[^`\n]*`", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\)")
+SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:")
+
+
+def content(path):
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+def anchors(page):
+    """What a forge makes of the headings: lower case, hyphens for spaces, no other punctuation."""
+    headings = re.findall(r"^#+\s+(.*?)\s*$", content(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def faults(page):
+    for link in LINK.findall(CODE.sub("", content(page))):
+        if SCHEME.match(link):
+            continue
+        name, _, anchor = link.partition("#")
+        target = os.path.normpath(os.path.join(os.path.dirname(page), name)) if name else page
+        if not os.path.exists(target):
+            yield f"{page}: {link} leads to no file"
+        elif anchor and target.endswith(".md") and anchor not in anchors(target):
+            yield f"{page}: {link} leads to no heading"
+
+
+def main(pages):
+    found = [fault for page in pages for fault in faults(page)]
+    sys.exit("\n".join(found) if found else 0)
+
+
+main(sys.argv[1:])
