@@ -17,7 +17,7 @@ native := $(release)/amrelay-native-libs
 c_flags := -std=c99 -O2 -Wall -Wextra -pedantic $(CFLAGS)
 
 .PHONY: help library install examples header check-library check-valgrind
-.PHONY: amanda backup check storm bench bench-quick clean
+.PHONY: amanda backup check test storm bench bench-quick clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -57,19 +57,24 @@ examples: library ## build the programs of examples/ into build/examples/
 	done
 
 header: ## write include/amrelay.h anew from src/ffi
-	AMRELAY_UPDATE_HEADER=1 $(CARGO) test --locked --quiet --test header
+	AMRELAY_UPDATE_HEADER=1 $(CARGO) test --locked --quiet --test c header::
 
 check-library: ## everything that must hold for the library alone
 	scripts/check-library.sh
 
 check-valgrind: ## run the C tests under valgrind
-	AMRELAY_VALGRIND=1 $(CARGO) test --locked --quiet --test c_abi
+	AMRELAY_VALGRIND=1 $(CARGO) test --locked --quiet --test c abi::
 
 amanda: ## get, patch, build and install a private Amanda (AMANDA_PREFIX, AMANDA_USER, AMANDA_TARBALL, AMRELAY)
 	scripts/amanda.sh
 
 backup: ## run a real backup through libamrelay, restore it, compare, show where time went
 	scripts/backup.sh
+
+test: ## the quick loop: format, lints and the tests of the library (two minutes)
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) test --locked
 
 check: ## everything that must hold: format, lints, tests, real backups
 	scripts/check.sh

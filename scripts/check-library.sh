@@ -46,7 +46,7 @@ step "Python scripts" check_python scripts/lib/*.py
 step "Links of the documents" check_links
 step "Pictures of the documents" check_pictures
 step "Documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
-step "Tests, the header and the exported symbols among them" cargo test --locked
+step "Tests, the header and the exported symbols among them" env AMRELAY_CHECK_ALL=yes cargo test --locked
 step "C programs under valgrind" make --no-print-directory check-valgrind
 step "Fuzzing, shortly" scripts/fuzz-smoke.sh
 step "Examples" make --no-print-directory examples

@@ -4,7 +4,7 @@
 //! Run with scripts/fuzz.sh, or with cargo-fuzz (`cargo +nightly fuzz run index_parser`).
 #![no_main]
 
-#[path = "../../tests/allocation_support/mod.rs"]
+#[path = "../../tests/support/allocation.rs"]
 mod allocation_support;
 
 use std::cell::Cell;

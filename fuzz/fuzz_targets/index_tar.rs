@@ -6,7 +6,7 @@
 //! docs/tar-index.md lists the differences that are allowed for here.
 #![no_main]
 
-#[path = "../../tests/index_support/version.rs"]
+#[path = "../../tests/support/index/version.rs"]
 mod version;
 
 use std::fs::File;
