@@ -465,7 +465,7 @@ typedef struct amrelay_stream_options {
      */
     int fd;
     /**
-     * The number of the stream in its frames; of no meaning on a raw link. No other stream of the link may have it. It
+     * The number of the stream in its frames; ignored on a raw link. No other stream of the link may have it. It
      * is free again once `on_end` is called, or the stream has been freed.
      */
     uint32_t handle;

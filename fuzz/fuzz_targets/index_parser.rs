@@ -4,6 +4,7 @@
 //! Run with scripts/fuzz.sh, or with cargo-fuzz (`cargo +nightly fuzz run index_parser`).
 #![no_main]
 
+#[allow(dead_code, reason = "the tests use the rest")]
 #[path = "../../tests/support/allocation.rs"]
 mod allocation_support;
 

@@ -49,7 +49,7 @@ pub struct amrelay_stream_options {
     /// Where the bytes come from, lent: mostly the reading end of a pipe. One that is open for writing alone is
     /// refused, and the end of the very pipe that the link writes to. It is made non-blocking and left so.
     pub fd: c_int,
-    /// The number of the stream in its frames; of no meaning on a raw link. No other stream of the link may have it. It
+    /// The number of the stream in its frames; ignored on a raw link. No other stream of the link may have it. It
     /// is free again once `on_end` is called, or the stream has been freed.
     pub handle: u32,
     /// `AMRELAY_STREAM_` flags, 0 for none.

@@ -49,9 +49,9 @@ impl FrameSize {
         self.current
     }
 
-    /// A frame with so large a payload took so long from its beginning until the connection had all of it. A short one
-    /// tells nothing.
-    pub(super) fn left(&mut self, payload: usize, after: Duration) {
+    /// Records how long a frame with a payload of so many bytes took, from its beginning until the connection had all of it.
+    /// A short frame tells nothing.
+    pub(super) fn record(&mut self, payload: usize, after: Duration) {
         let largest = self.wanted.unwrap_or(SPLICED);
         if payload < self.copied() {
             return;
@@ -71,7 +71,7 @@ mod tests {
     fn after(wanted: Option<usize>, times: &[Duration]) -> FrameSize {
         let mut size = FrameSize::new(wanted);
         for &time in times {
-            size.left(size.spliced(), time);
+            size.record(size.spliced(), time);
         }
         size
     }
@@ -105,17 +105,17 @@ mod tests {
     #[test]
     fn a_short_frame_tells_nothing() {
         let mut size = FrameSize::new(None);
-        size.left(100, SLOW * 2);
+        size.record(100, SLOW * 2);
         assert_eq!(size.spliced(), SPLICED);
         let mut size = after(None, &[SLOW * 2; 10]);
-        size.left(100, FAST / 2);
+        size.record(100, FAST / 2);
         assert_eq!(size.spliced(), SMALLEST);
     }
 
     #[test]
     fn frames_that_are_copied_tell_as_well() {
         let mut size = FrameSize::new(None);
-        size.left(COPIED, SLOW * 2);
+        size.record(COPIED, SLOW * 2);
         assert_eq!(size.spliced(), SPLICED / 2);
     }
 

@@ -123,7 +123,7 @@ impl Turn<'_> {
             return;
         };
         let after = state.begun.elapsed();
-        state.frame_size.left(frame.payload, after);
+        state.frame_size.record(frame.payload, after);
         let stream = state.stream(key);
         let ready = state.outgoing.schedule.is_ready(key);
         drop(state);

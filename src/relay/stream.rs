@@ -38,7 +38,7 @@ pub struct StreamOptions {
     /// Where the bytes come from; put in non-blocking mode and left so. If it is owned, it is closed when the stream
     /// ends, before `on_end`.
     pub descriptor: Descriptor,
-    /// The number of the stream in its frames; of no meaning on a raw link.
+    /// The number of the stream in its frames; ignored on a raw link.
     pub handle: u32,
     /// It carries data by the gigabyte: large frames, an enlarged pipe, splicing where possible, and no precedence.
     pub bulk: bool,

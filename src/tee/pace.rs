@@ -1,7 +1,7 @@
 //! How soon to look again at an input whose bytes have all been taken.
 //!
-//! Who looks at once finds few bytes, and their writer in the middle of writing more: both then wait for the pipe's
-//! lock, and soon the input is empty again. A nap of a fraction of a millisecond lets the pipe fill, so that the same
+//! A reader that looks immediately finds few bytes, and the writer in the middle of writing more: both then wait for the
+//! pipe's lock, and soon the input is empty again. A nap of a fraction of a millisecond lets the pipe fill, so that the same
 //! bytes come in a tenth of the wake-ups; it follows the writer's speed, so that the pipe is seldom found full. The
 //! first bytes after a silence never wait: the nap comes after a transfer, not before it. docs/performance.md has the
 //! measurements.
