@@ -1,8 +1,8 @@
 #!/bin/bash
 # test-amanda.sh [FILE...] [PYTEST-ARGUMENT...]: the tests of tests/amanda against a real Amanda.
 #
-# Each test file (all of them unless some are named) runs in a sandbox of its own, as many at once as there are processors.
-# FILE::TEST is one test; arguments such as -k EXPRESSION are pytest's. What pytest prints, and its JUnit reports, are in
+# Each test file (all of them unless some are named) runs in a sandbox of its own, as many at once as there are processors; where
+# a file has classes, each of them does. FILE::TEST is one test or class; arguments such as -k EXPRESSION are pytest's. What pytest prints, and its JUnit reports, are in
 # build/run/VARIANT-tests.
 # Variables: see lib/common.sh; and JOBS, how many files run at once.
 set -euo pipefail
@@ -10,7 +10,7 @@ set -euo pipefail
 reports=$build/run/$variant-tests
 here=$repository/scripts/test-amanda.sh
 # These take a minute and more: begun first, so that no processor waits for one of them at the end.
-longest=(installcheck whole lookups strangers faults)
+longest=(installcheck whole lookups strangers backup faults)
 
 # inside FILE ARGUMENT...: in the sandbox, with the python that Debian's python3-pytest belongs to.
 inside() {
@@ -39,6 +39,18 @@ one_file() {
     say "$name: $(tail -n 1 "$reports/$name.log")"
 }
 
+# by_class FILE...: each file, or its classes.
+by_class() {
+    local file
+    for file; do
+        if [[ $file != *::* ]] && grep -qs '^class Test' "$file"; then
+            sed -n "s|^class \(Test[A-Za-z]*\).*|$file::\1|p" "$file"
+        else
+            echo "$file"
+        fi
+    done
+}
+
 case ${1-} in
     --inside) inside "${@:2}" ;;
     --file)
@@ -47,7 +59,7 @@ case ${1-} in
         ;;
 esac
 [ "$BUILT" = yes ] || "$repository/scripts/packages.sh" tests
-build_for_backup openbsd-inetd samba smbclient
+build_for_backup openbsd-inetd openssh-server samba smbclient krb5-kdc krb5-admin-server amanda-common amanda-server amanda-client
 use_alone "$reports"
 mkdir -p "$reports"
 rm -f "$reports"/*.xml
@@ -64,6 +76,7 @@ if [ ${#files[@]} -eq 0 ]; then
     files=("${files[@]/%/.py}")
     mapfile -t -O ${#files[@]} files < <(printf '%s\n' tests/amanda/test_*.py | grep -vxFf <(printf '%s\n' "${files[@]}"))
 fi
+mapfile -t files < <(by_class "${files[@]}")
 keep_sudo
 printf '%s\0' "${files[@]}" | BUILT=yes xargs -0 -P "${JOBS:-$(nproc)}" -I '{}' "$here" --file '{}' "${arguments[@]}"
 # pytest's report of every file with a test that was run.

@@ -8,6 +8,9 @@ from typing import Any, Callable, Iterator
 
 import pytest
 
+# For failures to show what differs.
+pytest.register_assert_rewrite("harness.whole_backup")
+
 from harness.faults import send_signal
 from harness.installation import SCRATCH, Installation
 from harness.peer import DatagramPeer, Peer
@@ -30,6 +33,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     amanda = item.funcargs.get("amanda")
     if report.failed and amanda:
         report.sections.append(("logs", str(amanda.keep_logs(re.sub(r"[^\w-]+", "-", item.name)))))
+    elif report.failed and hasattr(item.cls, "logs"):
+        report.sections.append(("logs", str(item.cls.logs)))
 
 
 @pytest.fixture

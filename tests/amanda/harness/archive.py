@@ -25,10 +25,12 @@ def extract(archive: bytes | bytearray, directory: Path, program: str = "tar") -
 
 
 def describe(directory: Path) -> dict[str, tuple]:
-    """What an archive keeps of each name below a directory."""
-    found = {}
-    for folder, folders, files in os.walk(directory):
-        for name in [".", *files] + [name for name in folders if os.path.islink(os.path.join(folder, name))]:
+    """What an archive keeps of each name below a directory: type and mode, owner, whole seconds of time, content, and the first
+    name of a file that has several."""
+    found: dict[str, tuple] = {}
+    first: dict[tuple[int, int], str] = {}
+    for folder, folders, files in sorted(os.walk(directory)):
+        for name in [".", *sorted(files)] + [name for name in folders if os.path.islink(os.path.join(folder, name))]:
             path = os.path.normpath(os.path.join(folder, name))
             status = os.lstat(path)
             content: object = None
@@ -37,7 +39,11 @@ def describe(directory: Path) -> dict[str, tuple]:
                     content = hashlib.file_digest(file, "sha256").hexdigest()
             elif stat.S_ISLNK(status.st_mode):
                 content = os.readlink(path)
-            found[os.path.relpath(path, directory)] = (status.st_mode, status.st_uid, status.st_gid, int(status.st_mtime), content)
+            relative = os.path.relpath(path, directory)
+            link = ""
+            if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
+                link = first.setdefault((status.st_dev, status.st_ino), relative)
+            found[relative] = (status.st_mode, status.st_uid, status.st_gid, int(status.st_mtime), content, link)
     return found
 
 
@@ -46,4 +52,9 @@ def differences(source: Path, restored: Path, program: str = "tar") -> list[str]
     wanted, got = describe(source), describe(restored)
     if program == "bsdtar":
         del wanted["."], got["."]
+    return differing(wanted, got)
+
+
+def differing(wanted: dict[str, tuple], got: dict[str, tuple]) -> list[str]:
+    """The names by which two descriptions differ."""
     return sorted(name for name in wanted.keys() | got.keys() if wanted.get(name) != got.get(name))

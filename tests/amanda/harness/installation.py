@@ -10,6 +10,8 @@ from pathlib import Path
 from . import certificates
 
 SCRATCH = Path("/run/amrelay-tests")
+# What scripts/tools.sh has unpacked.
+TOOLS = Path(__file__).parents[3] / "build/tools"
 
 
 class Installation:

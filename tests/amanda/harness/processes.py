@@ -19,19 +19,34 @@ def wait_until(condition: Callable[[], object], seconds: float = 30, interval: f
     return True
 
 
-def running(names: set[str] = CLIENT) -> dict[int, str]:
-    """The living processes of these names: number to name. Zombies do not count."""
+def _living() -> dict[int, tuple[str, int]]:
+    """All processes but zombies: number to name and parent."""
     found = {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
         try:
-            name, rest = (entry / "stat").read_text().split("(", 1)[1].rsplit(")", 1)
+            name, rest = (entry / "stat").read_text(errors="replace").split("(", 1)[1].rsplit(")", 1)
         except OSError:
             continue
-        if name in names and rest.split()[0] != "Z":
-            found[int(entry.name)] = name
+        state, parent = rest.split()[:2]
+        if state != "Z":
+            found[int(entry.name)] = name, int(parent)
     return found
+
+
+def running(names: set[str] = CLIENT) -> dict[int, str]:
+    """The living processes of these names: number to name."""
+    return {pid: name for pid, (name, _) in _living().items() if name in names}
+
+
+def others() -> dict[int, str]:
+    """All living processes but the tests' own, and what runs them: number to name."""
+    found = _living()
+    own = os.getpid()
+    while own in found:
+        own = found.pop(own)[1]
+    return {pid: name for pid, (name, _) in found.items()}
 
 
 def children(pid: int) -> list[int]:

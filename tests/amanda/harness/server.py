@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .archive import differences, extract
-from .installation import SCRATCH, Installation
+from .installation import SCRATCH, TOOLS, Installation
+from .kerberos import Realm
+from .packaged import Programs, private
 from .processes import running, wait_until
+from .secure_shell import SecureShell
 
 SERVER = {"amdump", "driver", "planner", "dumper", "chunker", "taper", "amfetchdump"}
-_INETD = Path(__file__).parents[3] / "build/tools/usr/sbin/inetd"
+_INETD = TOOLS / "usr/sbin/inetd"
 _SERVICES = "amdump amindexd amidxtaped restore"
 
 # Planner and driver both tidy the holding disk up when they start, and may meet there (upstream's fault): nothing is dumped then.
@@ -93,39 +96,68 @@ class Run:
 
 
 class Server:
-    """A server's configuration, its state, and the inetd through which it reaches amandad. One at a time."""
+    """A server's configuration, its state, and what it reaches amandad through. One at a time."""
 
-    def __init__(self, amanda: Installation, auth: str = "bsdtcp", settings: str = "", data_timeout: int = 60) -> None:
-        """`settings` are lines of the configuration besides the usual ones; data_timeout is dumper's, in seconds."""
+    def __init__(self, amanda: Installation, auth: str = "bsdtcp", settings: str = "", data_timeout: int = 60,
+                 programs: Programs | None = None, client_settings: str = "") -> None:
+        """`settings` are lines of the configuration besides the usual ones, `client_settings` of the client's; data_timeout is
+        dumper's, in seconds. `programs` are the private Amanda's, if not others."""
         self.amanda, self.auth = amanda, auth
+        self.programs = programs or private(amanda)
         self.state = SCRATCH / "server"
-        self.configuration = amanda.prefix / "etc/amanda/daily"
+        self.configuration = self.programs.configuration
         self.logs = SCRATCH / "logs"
         self.disks: dict[str, Path] = {}
+        self.daemons: list[Realm | SecureShell] = []
         self.inetd: subprocess.Popen | None = None
         shutil.rmtree(self.state, ignore_errors=True)
         for directory in self.configuration, self.logs, amanda.prefix / "var/bsdtar":
             directory.mkdir(parents=True, exist_ok=True)
         for name in "holding", "tapes", "index", "info", "log":
             (self.state / name).mkdir(parents=True)
-        common = amanda.make_certificates() if auth == "ssl" else ""
+        common = self._prepare_connection()
         (self.configuration / "amanda.conf").write_text(settings + _CONFIGURATION.format(
-            user=amanda.user, state=self.state, prefix=amanda.prefix, data_timeout=data_timeout, common=common))
+            user=self.programs.user, state=self.state, prefix=amanda.prefix, data_timeout=data_timeout, common=common))
         (self.configuration / "disklist").write_text("")
         amanda.configure_client('conf "daily"', 'amdump-server "localhost"', 'index-server "localhost"', 'tape-server "localhost"',
-                                f'auth "{auth}"', common)
-        for path in self.state, self.logs, amanda.prefix / "etc/amanda", amanda.prefix / "var":
-            amanda.give(path)
+                                f'auth "{auth}"', common, self.connection, client_settings)
+        amanda.allow("localhost root amdump", f"localhost {self.programs.user} amdump restore", "localhost root amindexd amidxtaped")
+        amanda.give(self.logs)
+        amanda.give(amanda.prefix / "var")
+        amanda.give(amanda.client_config)
+        self.programs.give(self.state)
+        self.programs.give(self.configuration)
         self._start_inetd()
 
+    def _prepare_connection(self) -> str:
+        """Make what the authentication needs; the lines about it that both sides' configurations have. `connection` are those of a
+        dump type."""
+        self.connection = ""
+        if self.auth == "ssl":
+            return self.amanda.make_certificates()
+        if self.auth == "krb5":
+            realm = Realm(self.amanda, self.logs)
+            self.daemons.append(realm)
+            return realm.settings()
+        if self.auth == "ssh":
+            shell = SecureShell(self.amanda, self.logs)
+            self.daemons.append(shell)
+            self.connection = shell.settings()
+        return ""
+
+    def _inetd_line(self) -> str:
+        """How inetd starts amandad. Only root can read the host's key; amandad becomes Amanda's user once it knows who is calling."""
+        service, user = ("k5amanda", "root") if self.auth == "krb5" else ("amanda", self.amanda.user)
+        kind = "dgram udp wait" if self.auth in ("bsd", "bsdudp") else "stream tcp nowait"
+        return f"{service} {kind} {user} {self.amanda.libexec}/amandad amandad -auth={self.auth} {_SERVICES}\n"
+
     def _start_inetd(self) -> None:
-        """Have amandad started as the drivers want it; `local` starts it itself."""
-        if self.auth == "local":
+        """Have amandad started as the drivers want it; `local` and `ssh` start it themselves."""
+        if self.auth in ("local", "ssh"):
             return
         assert _INETD.exists(), f"{_INETD} is missing: scripts/tools.sh openbsd-inetd"
-        kind = "dgram udp wait" if self.auth in ("bsd", "bsdudp") else "stream tcp nowait"
         path = SCRATCH / "inetd.conf"
-        path.write_text(f"amanda {kind} {self.amanda.user} {self.amanda.libexec}/amandad amandad -auth={self.auth} {_SERVICES}\n")
+        path.write_text(self._inetd_line())
         with open(self.logs / "inetd.log", "wb") as log:
             self.inetd = subprocess.Popen([_INETD, "-d", path], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
 
@@ -135,6 +167,8 @@ class Server:
             self.inetd.terminate()
             self.inetd.wait()
             self.inetd = None
+        while self.daemons:
+            self.daemons.pop().close()
 
     def add_disk(self, name: str, directory: Path, program: str = "GNUTAR", compress: str = "none", settings: str = "") -> None:
         """A disk list entry with a dump type of its own; `settings` are lines of that besides the usual ones."""
@@ -143,13 +177,15 @@ class Server:
             chosen = f'    program "APPLICATION"\n    application "{program}"\n'
         with open(self.configuration / "disklist", "a", encoding="ascii") as disks:
             disks.write(f"localhost {name} {directory} {{\n{_DUMPTYPE.format(auth=self.auth)}{chosen}"
-                        f"    compress {compress}\n{settings}\n}}\n")
+                        f"    compress {compress}\n{self.connection}{settings}\n}}\n")
         self.disks[name] = directory
 
     def command(self, *words: str | Path, **options: object) -> subprocess.Popen:
         """Start a program as the server's user, with nothing of root's environment."""
-        environment = {"HOME": str(self.amanda.home), "LC_ALL": "C", "PATH": f"{self.amanda.prefix}/sbin:/usr/bin:/bin"}
-        return subprocess.Popen(words, cwd=self.amanda.home, env=environment, preexec_fn=self.amanda.demote,
+        home = self.programs.home()
+        environment = {"HOME": str(home), "LC_ALL": "C", "PATH": f"{self.programs.path}:/usr/bin:/bin"}
+        user = self.programs.user
+        return subprocess.Popen(words, cwd=home, env=environment, user=user, group=user, extra_groups=[],
                                 stdin=subprocess.DEVNULL, **options)
 
     def force(self, level: int = 0) -> None:
@@ -204,17 +240,29 @@ class Server:
         logs = sorted((self.state / "log").glob("log.2*"))
         return bool(logs) and bool(_LOST_HOLDING_DISK.search(logs[-1].read_text(errors="replace")))
 
-    def fetch(self, disk: str, run: Run, level: int = 0) -> bytes:
-        """The dump as the backup program wrote it; amfetchdump checks the checksums of tape, header and log on its way."""
+    def fetch_to(self, path: Path, disk: str, run: Run, level: int = 0) -> None:
+        """Write the dump to a file, as the backup program wrote it, decoded if need be.
+
+        amfetchdump checks the checksums of tape, header and log on its way.
+        """
         for _ in range(3):
-            process = self.command("amfetchdump", "-a", "-p", "daily", "localhost", disk, run.stamp, str(level),
-                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-            image, errors = process.communicate(timeout=120)
+            with path.open("wb") as file:
+                process = self.command("amfetchdump", "-a", "-p", "daily", "localhost", disk, run.stamp, str(level),
+                                       stdout=file, stderr=subprocess.PIPE)
+                errors = process.communicate(timeout=600)[1].decode(errors="replace")
             if process.returncode == 0:
-                return image
-            if _LOST_PART not in errors.decode(errors="replace"):
+                return
+            if _LOST_PART not in errors:
                 break
-        raise AssertionError(f"amfetchdump of {disk} ended with {process.returncode}: {errors.decode(errors='replace')[-2000:]}")
+        raise AssertionError(f"amfetchdump of {disk} ended with {process.returncode}: {errors[-2000:]}")
+
+    def fetch(self, disk: str, run: Run, level: int = 0) -> bytes:
+        """The same in memory."""
+        path = SCRATCH / "fetched"
+        self.fetch_to(path, disk, run, level)
+        image = path.read_bytes()
+        path.unlink()
+        return image
 
     def restore_differences(self, disk: str, run: Run, program: str = "tar") -> list[str]:
         """The names by which a restore of a disk's dump differs from its source."""

@@ -1,0 +1,56 @@
+"""One whole backup of the kind that variables ask for (see Kind), with what it gained shown at its end: for scripts/backup.sh."""
+
+import os
+import subprocess
+from typing import Iterator
+
+import pytest
+
+from harness.backup import DISKS, IMAGES, LEVELS, Backup, Kind
+from harness.evidence import Evidence
+from harness.installation import SCRATCH, Installation
+from harness.whole_backup import SealedBackup, WholeBackup
+
+_KIND = Kind.from_environment()
+
+
+def index_lines(evidence: Evidence) -> list[str]:
+    """Some of an index: the lines that had to be quoted, or its first ones."""
+    lines = [line.decode(errors="replace") for line in evidence.index()]
+    shown = [line for line in lines if "\\" in line] or lines
+    head = f"The index of level {evidence.level} of {evidence.disk}, {len(lines)} lines, among them:"
+    return ["", head, *[f"    {line[:100]}" for line in shown[:8]]]
+
+
+def table_lines(evidence: Evidence) -> list[str]:
+    """One dump's row of the table, and where its time went."""
+    size, seconds = evidence.image.stat().st_size, evidence.seconds()
+    row = f"{evidence.disk:8} {evidence.level:5} {len(evidence.index()):8} {size:12} {seconds:8.3f} {size / seconds / 1e6:8.1f}"
+    return [row, *[f"         {told}" for told in evidence.times()]]
+
+
+def summary(backup: Backup) -> list[str]:
+    """What the run ends with."""
+    lines = [line for disk in DISKS for line in index_lines(Evidence(backup, disk, 0))]
+    lines += ["", f"{'DLE':8} {'level':>5} {'entries':>8} {'bytes':>12} {'seconds':>8} {'MB/s':>8}"]
+    return lines + [line for level in LEVELS for disk in DISKS for line in table_lines(Evidence(backup, disk, level))]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def bulk(installed: Installation) -> None:
+    """What is large goes to disk: the folder RUN, and below that what tests keep in memory."""
+    for folder in SCRATCH / "server", SCRATCH / "data", SCRATCH / "restored", SCRATCH / "recovered", IMAGES:
+        on_disk = os.path.join(os.environ["RUN"], folder.name)
+        for path in on_disk, folder:
+            os.makedirs(path, exist_ok=True)
+        subprocess.run(["mount", "--bind", on_disk, folder], check=True)
+
+
+class TestBackup(SealedBackup if _KIND.encrypt == "kerberos" else WholeBackup):
+    kind = _KIND
+
+    @pytest.fixture(scope="class", autouse=True)
+    def show(self, backup: Backup) -> Iterator[None]:
+        """Show the summary behind the results."""
+        yield
+        print("\n", *summary(backup), "", sep="\n")
