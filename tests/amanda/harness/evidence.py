@@ -1,6 +1,5 @@
 """What a whole backup has left behind, besides its dumps: indexes, logs, debug files."""
 
-import gzip
 import os
 import re
 import subprocess
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import Iterable
 
 from .backup import Backup
-from .installation import SCRATCH
+from .server import stored_index
 
 # The sed script is LEAF_AND_DIRS of Amanda's client-src/sendbackup-dump.c.
 _LEAF_AND_DIRS = (r"s/^leaf[ \t]*[0-9]*[ \t]*\.//", "-e", "t", "-e", r"/^dir[ \t]/ {", "-e", r"s/^dir[ \t]*[0-9]*[ \t]*\.//", "-e",
@@ -66,10 +65,8 @@ class Evidence:
         return self.backup.image(self.disk, self.level)
 
     def index(self) -> list[bytes]:
-        """The index as the server keeps it, which sorts it only when somebody asks for it."""
-        base = SCRATCH / "server/index/localhost" / self.disk / f"{self.backup.runs[self.level].stamp}_{self.level}"
-        (file,) = [path for path in (Path(f"{base}-{order}.gz") for order in ("unsorted", "sorted")) if path.exists()][:1]
-        return sorted(gzip.decompress(file.read_bytes()).splitlines())
+        """The index as the server keeps it."""
+        return stored_index(self.disk, self.backup.runs[self.level], self.level)
 
     def sendbackup(self) -> str:
         """The debug file of the sendbackup that made it."""

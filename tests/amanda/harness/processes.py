@@ -96,3 +96,21 @@ def descendants(pid: int) -> list[int]:
     except OSError:
         pass
     return found
+
+
+def _stat(pid: int) -> list[str]:
+    """What /proc says of a process from its state on; empty if there is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except OSError:
+        return []
+
+
+def state_of(pid: int) -> str:
+    """The state of a process, as in proc(5); empty if there is none any more."""
+    return (_stat(pid) or [""])[0]
+
+
+def parent_of(pid: int) -> int:
+    """The parent of a process; 0 if there is none any more."""
+    return int((_stat(pid) or ["", "0"])[1])

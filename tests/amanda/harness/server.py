@@ -1,5 +1,6 @@
 """A real Amanda server: amdump into a holding disk and on to a changer of directories, and amfetchdump back."""
 
+import gzip
 import re
 import shutil
 import subprocess
@@ -95,6 +96,13 @@ class Run:
         return self.results.get(disk) in ("SUCCESS", "STRANGE") and disk in self.taped
 
 
+def stored_index(disk: str, run: Run, level: int = 0) -> list[bytes]:
+    """The lines of a dump's index, sorted: the server sorts them only when somebody asks for it."""
+    base = SCRATCH / "server/index/localhost" / disk / f"{run.stamp}_{level}"
+    (file,) = [path for path in (Path(f"{base}-{order}.gz") for order in ("unsorted", "sorted")) if path.exists()][:1]
+    return sorted(gzip.decompress(file.read_bytes()).splitlines())
+
+
 class Server:
     """A server's configuration, its state, and what it reaches amandad through. One at a time."""
 
@@ -186,7 +194,7 @@ class Server:
         environment = {"HOME": str(home), "LC_ALL": "C", "PATH": f"{self.programs.path}:/usr/bin:/bin"}
         user = self.programs.user
         return subprocess.Popen(words, cwd=home, env=environment, user=user, group=user, extra_groups=[],
-                                stdin=subprocess.DEVNULL, **options)
+                                **{"stdin": subprocess.DEVNULL, **options})
 
     def force(self, level: int = 0) -> None:
         """Have the next run dump every disk at this level."""
