@@ -1,29 +1,33 @@
-# Everything starts here. The library needs cargo, a C compiler and make, and cargo needs the network or its dependencies at
-# hand (docs/packaging.md); all else is done by scripts/, which install what they need.
+# Everything starts here. The library needs cargo, a C compiler, make and Python, and cargo needs the network or its
+# dependencies at hand (docs/packaging.md); all else is done by scripts/, which install what they need.
 
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 DOCDIR ?= $(PREFIX)/share/doc/amrelay
+MANDIR ?= $(PREFIX)/share/man
 DESTDIR ?=
 CARGO ?= cargo
 INSTALL ?= install
+PYTHON ?= python3
 
 version := $(shell sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q;}' Cargo.toml)
 # The number of the ABI: build.rs has it too.
 soname := libamrelay.so.0
 release := $(or $(CARGO_TARGET_DIR),target)$(addprefix /,$(CARGO_BUILD_TARGET))/release
 native := $(release)/amrelay-native-libs
+programs := amrelay-index amrelay-relay amrelay-tee
+pages := build/man/made
 c_flags := -std=c99 -O2 -Wall -Wextra -pedantic $(CFLAGS)
 
-.PHONY: help library install examples header check-library check-valgrind
+.PHONY: help library install examples docs header check-library check-valgrind
 .PHONY: amanda backup check test storm bench bench-quick clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 
 # Without the rlib of a plain `cargo build`, which would keep the linker from optimizing across crates.
-library: ## build the shared and the static library
+library: $(pages) ## build the shared and the static library, and the man pages
 	$(CARGO) rustc --locked --release --lib --crate-type cdylib,staticlib -- --print "native-static-libs=$(native)"
 
 # For `install`: a library that is newer than its sources is taken as it is, since root may have no cargo.
@@ -36,7 +40,12 @@ native_libs = $(filter-out -lgcc_s,$(shell cat "$(native)"))
 # A path below the prefix is written in terms of it, so that pkg-config can move the installation.
 below_prefix = $(patsubst $(PREFIX)/%,$${prefix}/%,$(1))
 
-install: $(native) ## install library, header, pkg-config file and licences (DESTDIR, PREFIX, LIBDIR, INCLUDEDIR, DOCDIR)
+$(pages): include/amrelay.h Cargo.toml scripts/lib/c_header.py scripts/lib/man_pages.py $(programs:%=examples/%.c)
+	rm -rf build/man
+	$(PYTHON) -B scripts/lib/man_pages.py include/amrelay.h $(version) build/man $(programs:%=examples/%.c)
+	touch $@
+
+install: $(native) $(pages) ## install library, header, pkg-config file, man pages, licences (DESTDIR, PREFIX, LIBDIR, INCLUDEDIR, DOCDIR, MANDIR)
 	$(INSTALL) -d "$(DESTDIR)$(INCLUDEDIR)" "$(DESTDIR)$(LIBDIR)/pkgconfig" "$(DESTDIR)$(DOCDIR)"
 	$(INSTALL) -m 644 LICENSE-APACHE LICENSE-MIT "$(DESTDIR)$(DOCDIR)"
 	$(INSTALL) -m 644 include/amrelay.h "$(DESTDIR)$(INCLUDEDIR)/amrelay.h"
@@ -48,13 +57,22 @@ install: $(native) ## install library, header, pkg-config file and licences (DES
 		-e 's|@LIBDIR@|$(call below_prefix,$(LIBDIR))|' -e 's|@VERSION@|$(version)|' \
 		-e 's|@NATIVE@|$(native_libs)|' amrelay.pc.in > "$(DESTDIR)$(LIBDIR)/pkgconfig/amrelay.pc"
 	chmod 644 "$(DESTDIR)$(LIBDIR)/pkgconfig/amrelay.pc"
+	for section in man1 man3; do \
+		$(INSTALL) -d "$(DESTDIR)$(MANDIR)/$$section" && \
+			$(INSTALL) -m 644 build/man/$$section/* "$(DESTDIR)$(MANDIR)/$$section" || exit; \
+	done
 
 examples: library ## build the programs of examples/ into build/examples/
 	mkdir -p build/examples
-	for name in amrelay-index amrelay-relay amrelay-tee; do \
+	for name in $(programs); do \
 		$(CC) $(c_flags) -Iinclude examples/$$name.c -o build/examples/$$name \
 			"$(release)/libamrelay.a" $(native_libs) $(LDFLAGS) || exit; \
 	done
+
+docs: $(pages) ## build the reference of the C API: man pages in build/man/, HTML in build/docs/html/
+	scripts/packages.sh docs
+	mkdir -p build/docs
+	AMRELAY_VERSION=$(version) doxygen docs/Doxyfile
 
 header: ## write include/amrelay.h anew from src/ffi
 	AMRELAY_UPDATE_HEADER=1 $(CARGO) test --locked --quiet --test c header::

@@ -1,7 +1,7 @@
 #!/bin/bash
-# Gets, patches, builds and installs a private Amanda. Repeated, it does only what a change made necessary.
+# Gets, patches, builds and installs a private Amanda. When run again, it does only what a change made necessary.
 #
-# A packager finds the recipe in the functions below, in the order of their calls at the end.
+# The functions below are the recipe for a packager; the calls at the end show their order.
 # Variables: see lib/common.sh. Log files: build/logs/amanda-*.log.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
@@ -135,7 +135,7 @@ install_amanda() {
     now_done install "$build_key"
 }
 
-[[ $repository$AMANDA_PREFIX != *[[:space:]]* ]] || die "Amanda's build cannot cope with a blank in the folder's name"
+[[ $repository$AMANDA_PREFIX != *[[:space:]]* ]] || die "Amanda's build fails if the folder's name has a blank"
 "$repository/scripts/packages.sh" amanda
 mkdir -p "$work" "$logs"
 use_alone "$build/amanda"

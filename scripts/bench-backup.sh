@@ -1,11 +1,11 @@
 #!/bin/bash
-# bench-backup.sh: what one dump costs the client: the patched Amanda beside upstream's, and beside a bare chain.
+# bench-backup.sh: measures what one dump costs the client, with the patched Amanda, with upstream's, and with a bare chain.
 #
-# One amdump a round and Amanda, over bsdtcp on the loopback interface, at level 0, with an index, without compression. Both
-# Amandas work in one sandbox and take turns, as do the floor (benches/floor.c) and tar alone. Counted is the processor time of
-# all processes that inetd starts (benches/client-cpu.c), that is of the whole client. So that neither estimates nor tapes
-# blur it, the server estimates by itself and the dump goes no further than a holding disk in memory.
-# Prints lines of group, case, variant, metric and value, separated by tabs; all else goes to the standard error.
+# In each round each Amanda makes one amdump over bsdtcp on the loopback interface, at level 0, with an index, without compression.
+# Both work in one sandbox and take turns with the floor (benches/floor.c) and tar alone. The processor time is that of all
+# processes that inetd starts, which is the whole client (benches/client-cpu.c). The server estimates sizes by itself and the
+# dump ends on a holding disk in memory, so that neither estimates nor tapes blur the figures.
+# Prints lines of group, case, variant, metric and value, separated by tabs. All else goes to the standard error.
 #
 # Variables, beside those of lib/common.sh:
 #   PROGRAM                 what reads the data: GNUTAR (default) or ambsdtar

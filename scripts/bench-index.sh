@@ -1,10 +1,11 @@
 #!/bin/bash
-# bench-index.sh: processor time (user + system) of listing an archive that comes from the page cache through a pipe:
-# examples/amrelay-index, GNU tar with Amanda's sed, bsdtar; and of examples/amrelay-tee with CRC, without and with index.
+# bench-index.sh: measures the processor time (user + system) of listing an archive that comes from the page cache through a pipe,
+# by examples/amrelay-index, GNU tar with Amanda's sed, and bsdtar; and that of examples/amrelay-tee with CRC, without and with index.
 #
 # The programs take turns, AMRELAY_BENCH_ROUNDS times (default 5), so that a busy machine slows all of them. The writer is not
-# counted: it is the same for all. One copies what it writes, as tar does; whoever drops that has to free the pages, which is
-# then most of his work: "drop" shows it, which only splices everything to /dev/null. The other lends the pages of the cache.
+# counted: it is the same for all. There are two writers. One copies what it writes, as tar does: a reader that drops the bytes has
+# to free the pages, which is then most of its work. "drop" shows how much; it only splices everything to /dev/null. The other
+# writer lends the pages of the cache.
 # Prints lines of group, case, variant, metric and value, separated by tabs; `scripts/bench.sh index` makes a table of them.
 # The archives stay in build/bench (2.6 GB).
 # The ways to write and to list are called by their names:

@@ -1,10 +1,10 @@
 #!/bin/bash
-# bench-kernel-paths.sh [pacing|sizes...]: which ways through the kernel carry a backup stream cheapest;
-# docs/performance.md tells what came of it.
+# bench-kernel-paths.sh [pacing|sizes...]: measures which ways through the kernel carry a backup stream cheapest.
+# docs/performance.md has the results.
 #
-# Compiles and runs benches/kernel-paths: chains of processes as writer | tee | relay -> TCP on loopback, their variants in
-# turn. Prints lines of group, case, variant, metric and value, separated by tabs; all else goes to the standard error. Run as
-# root it measures pipes of 4 MiB, too.
+# Compiles and runs benches/kernel-paths: chains of processes as writer | tee | relay -> TCP on loopback, whose variants take turns.
+# Prints lines of group, case, variant, metric and value, separated by tabs. All else goes to the standard error. Run as root, it
+# also measures pipes of 4 MiB.
 #
 # Variables:
 #   AMRELAY_BENCH_ROUNDS    how often (default 5)
@@ -17,7 +17,7 @@ export AMRELAY_BENCH_ROUNDS AMRELAY_BENCH_QUICK
 . "$repository/scripts/lib/bench-data.sh"
 
 # CRC-32C comes from the processor.
-[ "$(uname -m)" = x86_64 ] || die "this is for x86_64"
+[ "$(uname -m)" = x86_64 ] || die "this measurement runs on x86_64 only"
 use_alone "$build/bench/data"
 mkdir -p "$build/bench/programs"
 cc -std=gnu99 -D_GNU_SOURCE -O2 -msse4.2 -Wall -Wextra \

@@ -1,13 +1,13 @@
 #!/bin/bash
-# bench.sh [PART...]: measures libamrelay beside upstream's Amanda and beside bare chains of system calls.
+# bench.sh [PART...]: measures libamrelay, upstream's Amanda, and bare chains of system calls.
 #
-# The parts are backup, ambsdtar (the same with ambsdtar), tee, relay, stalls and index. Each measures its variants in turn, round
-# by round. Their figures come together in build/bench/results.tsv; from them lib/bench_report.py writes the tables of
+# The parts are backup, ambsdtar (the same with ambsdtar), tee, relay, stalls and index. In each part the variants take
+# turns, round by round. The figures are collected in build/bench/results.tsv; from them lib/bench_report.py writes the tables of
 # docs/benchmarks.md and docs/benchmarks-figures.md, and the charts. With AMRELAY_BENCH_QUICK=yes, or with parts named, it prints
 # the tables and changes no file of the repository.
 #
 # Variables, beside those of lib/common.sh:
-#   AMRELAY_BENCH_ROUNDS    how often each figure is taken (default 5, quick 2)
+#   AMRELAY_BENCH_ROUNDS    how many times each figure is measured (default 5, quick 2)
 #   AMRELAY_BENCH_QUICK     yes: less data, fewer cases; done in five minutes once everything is built
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"

@@ -21,8 +21,12 @@ expect_files() {
 
 check_files() {
     install_library "DESTDIR=$place/stage" PREFIX=/usr LIBDIR=/usr/lib/somewhere
+    pages=$(cd "$repository/build/man" && find man* -type f)
+    # Each page is a word.
+    # shellcheck disable=SC2086
     expect_files "$place/stage/usr" include/amrelay.h lib/somewhere/pkgconfig/amrelay.pc \
-        lib/somewhere/libamrelay.{a,so,so.0,"so.$version"} share/doc/amrelay/LICENSE-{APACHE,MIT}
+        lib/somewhere/libamrelay.{a,so,so.0,"so.$version"} share/doc/amrelay/LICENSE-{APACHE,MIT} \
+        ${pages//man[13]\//share/man/&}
     [ "$(pkg "$place/stage/usr/lib/somewhere" --variable=libdir)" = /usr/lib/somewhere ] ||
         die "the pkg-config file names DESTDIR, or another folder"
 }

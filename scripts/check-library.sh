@@ -1,11 +1,11 @@
 #!/bin/bash
-# What must hold for the library alone: format, lints, documentation, tests, the C ABI and its installation.
+# Checks the library alone: format, lints, documents, tests, the C ABI and its installation.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 cd "$repository"
 
-# The compiler's flags are those of lib/bench-build.sh and bench-kernel-paths.sh. ISA-L is the bench's alone: where it is not installed,
-# what floor.c uses of it is declared here.
+# The compiler's flags are those of lib/bench-build.sh and bench-kernel-paths.sh. Only the bench needs ISA-L. In case it is not
+# installed, what floor.c uses of it is declared here.
 check_benches() {
     local flags=(-Wall -Wextra -Werror -fsyntax-only) isal=$build/check-isal
     mkdir -p "$isal/isa-l"
@@ -49,5 +49,6 @@ step "Documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
 step "Tests, the header and the exported symbols among them" env AMRELAY_CHECK_ALL=yes cargo test --locked
 step "C programs under valgrind" make --no-print-directory check-valgrind
 step "Fuzzing, shortly" scripts/fuzz-smoke.sh
+step "Reference of the C API" scripts/check-docs.sh
 step "Examples" make --no-print-directory examples
 step "Installation" scripts/check-install.sh

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Everything that must hold before a change is accepted; stops at the first step that fails.
+# Checks everything that must hold before a change is accepted. Stops at the first step that fails.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 cd "$repository"

@@ -1,6 +1,6 @@
 #!/bin/bash
-# fuzz-corpus.sh FOLDER: fills FOLDER/archives with small archives of every program and format at hand, FOLDER/programs with
-# programs of actions, and FOLDER/tokens with Amanda's tokens, for the fuzz targets to begin with.
+# fuzz-corpus.sh FOLDER: makes the first inputs of the fuzz targets: in FOLDER/archives small archives of every program and format on
+# this machine, in FOLDER/programs programs of actions, in FOLDER/tokens Amanda's tokens.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 corpus=${1:?which folder?}

@@ -1,15 +1,15 @@
 #!/bin/bash
-# fuzz.sh SECONDS [TARGET...]: fuzzes for so many seconds with each target (all that can be built if none is named; "library": all
-# but Amanda's).
+# fuzz.sh SECONDS [TARGET...]: fuzzes each target for that many seconds. Without a name it takes all targets that can be built;
+# "library" stands for all except Amanda's.
 #
-#   index_parser               any archive; what is found new is then compared with the system's tar (index_tar)
+#   index_parser               any archive; new inputs are then compared with the system's tar (index_tar)
 #   frames, sink, link         frames and what carries them, under any partial reads and writes
 #   tee                        a tee between descriptors that fail, and readers that take their time or leave
 #   event_loop, c_abi          sequences of actions in the event loop, and of calls of the C ABI
 #   recv_token                 Amanda's reader of tokens, as patched (needs what scripts/amanda.sh has built)
 #
-# It needs no nightly compiler and no cargo-fuzz: the flags below give libFuzzer its coverage with any. What it finds is
-# kept in build/fuzz/corpus-TARGET for the next run, what fails in build/fuzz/TARGET-*.
+# It needs no nightly compiler and no cargo-fuzz: the flags below give libFuzzer its coverage with any compiler. New inputs are kept in
+# build/fuzz/corpus-TARGET for the next run, inputs that fail in build/fuzz/TARGET-*.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 seconds=${1:?how many seconds?}

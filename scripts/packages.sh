@@ -1,13 +1,17 @@
 #!/bin/bash
-# packages.sh library|amanda|backup|tests|check|bench: installs what is missing of the Debian packages each of these needs.
-# packages.sh named PACKAGE...: installs those that are missing.
+# packages.sh library|docs|amanda|backup|tests|check|bench: installs the missing Debian packages that
+# each of these needs.
+# packages.sh named PACKAGE...: installs those of the named packages that are missing.
 #
-# Only compilers, libraries and plain programs are installed. Packages that would start a daemon or bring a mail server
-# (inetd, sshd, a KDC, smbd) are left out: tools.sh unpacks those below build/ instead.
+# It installs only compilers, libraries and plain programs. It leaves out packages that would start a daemon or bring a mail server
+# (inetd, sshd, a KDC, smbd): tools.sh unpacks those below build/ instead.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 
-compiler=(ca-certificates gcc libc6-dev make pkg-config)
+# Python writes the man pages.
+compiler=(ca-certificates gcc libc6-dev make pkg-config python3)
+# The C API's reference as HTML.
+docs=(doxygen python3)
 # The build dependencies of Debian's own amanda package, without those of the parts that are not built here
 # (manual pages, S3, NDMP), and bison for its 'yacc'.
 amanda=(autoconf automake bison dump flex g++ gawk gettext libglib2.0-dev libkrb5-dev libncurses-dev
@@ -19,8 +23,8 @@ backup=(e2fsprogs gzip libarchive-tools libencode-locale-perl libjson-perl libxm
 # The tests of a real Amanda; upstream's test of amrecover talks to it through Expect. Of Samba only the
 # libraries: tools.sh unpacks the programs.
 tests=(busybox libexpect-perl python3 python3-crcmod python3-pytest samba-libs)
-# clang for the fuzz target in C.
-check=(clang cpio g++ libclang-rt-dev python3 shellcheck valgrind)
+# clang for the fuzz target in C, mandoc to check the man pages.
+check=(clang cpio g++ libclang-rt-dev mandoc python3 shellcheck valgrind)
 # A fast CRC-32C for the floor, perf to count system calls, bsdtar as a rival, and what the report is made with.
 bench=(gnuplot-nox libarchive-tools libisal-dev linux-perf python3)
 
@@ -52,8 +56,8 @@ rust_packages() {
 
 from_debian() { [[ $(dpkg-query --search "$(realpath "$(command -v cargo)")" 2>/dev/null) = cargo* ]]; }
 
-# Ends if the Rust that is here will not do: another one is not put in its place. An old cargo itself would only complain of a line in
-# Cargo.toml that it cannot read.
+# Ends if the installed Rust is not enough; it is never replaced. An old cargo itself would only report a line of Cargo.toml that it
+# cannot read.
 check_rust() {
     local version
     command -v cargo >/dev/null || return 0
@@ -73,16 +77,17 @@ missing() {
 
 case ${1-} in
     library) wanted=("${compiler[@]}") ;;
+    docs) wanted=("${docs[@]}") rust=() ;;
     amanda) wanted=("${compiler[@]}" "${amanda[@]}" "${sandbox[@]}") ;;
     backup) wanted=("${compiler[@]}" "${amanda[@]}" "${sandbox[@]}" "${backup[@]}") ;;
     tests) wanted=("${compiler[@]}" "${amanda[@]}" "${sandbox[@]}" "${backup[@]}" "${tests[@]}") ;;
     check)
-        wanted=("${compiler[@]}" "${amanda[@]}" "${sandbox[@]}" "${backup[@]}" "${tests[@]}" "${check[@]}")
+        wanted=("${compiler[@]}" "${amanda[@]}" "${sandbox[@]}" "${backup[@]}" "${tests[@]}" "${docs[@]}" "${check[@]}")
         rust+=(rustfmt rust-clippy)
         ;;
     bench) wanted=("${compiler[@]}" "${amanda[@]}" "${sandbox[@]}" "${backup[@]}" "${bench[@]}") ;;
     named) wanted=("${@:2}") rust=() ;;
-    *) die "which packages? library, amanda, backup, tests, check, bench or named ones" ;;
+    *) die "name the packages: library, docs, amanda, backup, tests, check, bench or named ones" ;;
 esac
 
 use_alone "$build/packages"

@@ -1,12 +1,12 @@
 #!/bin/bash
 # sandbox.sh [--private-path] COMMAND...: runs COMMAND as root in namespaces of its own.
 #
-# Inside, the machine has only a loopback interface (every port is free and nothing leaves the machine), a private
-# /etc with Amanda's user and services added, an empty /run and /dev/shm, and only COMMAND's own processes: all of them
-# end with it. The machine's own configuration, processes and ports are out of reach.
+# COMMAND sees only a loopback interface (every port is free and nothing leaves the machine), a private /etc with Amanda's user
+# and services added, an empty /run and /dev/shm, and its own processes, which all end with it. It cannot reach the machine's own
+# configuration, processes and ports.
 #
-# Amanda's user must be able to pass through all directories above the build folder, which a home directory may not allow:
-# --private-path puts others in their place, with the same contents below. It also gives COMMAND a /tmp of its own: Amanda
+# Amanda's user must be able to pass through all directories above the build folder, which a home directory may not allow.
+# --private-path replaces these directories by others, with the same contents below. It also gives COMMAND a /tmp of its own: Amanda
 # leaves files there, some under names that hold the number of a process, which is the same in many sandboxes.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"

@@ -1,7 +1,7 @@
 #!/bin/bash
-# storm.sh SECONDS [SEED [ROUND]]: random faults at random moments over real dumps for so long; tests/amanda/storm.py says what must
-# hold. SEED repeats a storm's choices, ROUND one of its rounds alone. The status is 1 if anything was wrong; what was wrong is printed,
-# and its logs are in build/run/VARIANT-tests. Variables: see lib/common.sh.
+# storm.sh SECONDS [SEED [ROUND]]: makes random faults happen at random moments over real dumps for that long. tests/amanda/storm.py
+# says what must hold. SEED repeats a storm's choices, ROUND one of its rounds alone. If anything was wrong, the status is 1, what
+# was wrong is printed, and the logs are in build/run/VARIANT-tests. Variables: see lib/common.sh.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 

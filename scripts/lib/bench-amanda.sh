@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# Two Amandas beside each other in one sandbox, and dumps of which the client's processes are counted.
+# Two Amandas in one sandbox, and dumps whose client processes are measured.
 
 # What the other parts are to do; PROGRAM is the caller's.
 AUTH=bsdtcp COMPRESS=none ENCRYPT=none SERVER=private
