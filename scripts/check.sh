@@ -4,18 +4,6 @@ set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 cd "$repository"
 
-# Real backups with enough files and bytes to fill every pipe several times, not to be measured. Each line is what one of them
-# differs in from the first.
-backups() {
-    printf '%s\n' AUTH=bsdtcp AUTH=bsd AUTH=bsdudp AUTH=local AUTH=ssh AUTH=ssl COMPRESS=client ENCRYPT=client \
-        PROGRAM=amgtar PROGRAM=ambsdtar SERVER=debian AUTH=krb5 'AUTH=krb5 ENCRYPT=kerberos'
-    if [ -e /dev/loop-control ]; then
-        echo PROGRAM=DUMP
-    else
-        say "No loop devices here: backups with dump(8) are not checked" >&2
-    fi
-}
-
 # kept LOG NAME COMMAND...: its output is kept, and shown if it fails.
 kept() {
     local log=$build/logs/check-$1.log name=$2
@@ -29,29 +17,10 @@ kept() {
     fi
 }
 
-# short_backup SETTING...
-short_backup() {
-    local difference="$*"
-    kept "$AMRELAY-${difference// /-}" "Backup with $difference" env BUILT=yes FILES=300 MEGABYTES=8 "$@" scripts/backup.sh
-}
-
 # short_stalls KIND AUTH
 short_stalls() { kept "$1-$2" "Stalls, $1, over $2" env BUILT=yes AUTH="$2" scripts/stalls.sh "--$1"; }
-export -f kept short_backup short_stalls say
+export -f kept short_stalls say
 export build
-
-# Each runs in a sandbox of its own, so that several can run at once.
-short_backups() {
-    scripts/tools.sh openbsd-inetd openssh-server amanda-common amanda-server amanda-client krb5-kdc krb5-admin-server
-    # The variables belong to the shells that xargs starts.
-    # shellcheck disable=SC2016
-    backups | xargs -P "$(nproc)" -L 1 bash -c 'short_backup "$@"' short_backup
-}
-
-tests_of_amanda() {
-    scripts/tools.sh openbsd-inetd samba smbclient
-    BUILT=yes scripts/test-amanda.sh
-}
 
 # stalls_over_both KIND: over both kinds of connections at once, as amandad waits for most of the time.
 stalls_over_both() {
@@ -74,7 +43,7 @@ amanda_tests() {
 without_the_library() (
     export AMRELAY=no AMANDA_PREFIX=$build/prefix-plain
     scripts/amanda.sh
-    short_backup AUTH=bsdtcp
+    BUILT=yes scripts/test-amanda.sh tests/amanda/test_backup.py::TestBsdtcp
 )
 
 keep_sudo
@@ -82,11 +51,12 @@ step "Packages" scripts/packages.sh check
 step "Shell scripts" shellcheck -x scripts/*.sh scripts/lib/*.sh scripts/lib/{faulty,gated}-tar .ci/run
 step "The library" scripts/check-library.sh
 step "Amanda" scripts/amanda.sh
-step "Short backups" short_backups
+step "Daemons and Debian's Amanda" scripts/tools.sh openbsd-inetd openssh-server samba smbclient krb5-kdc krb5-admin-server \
+    amanda-common amanda-server amanda-client
 step "Amanda's own tests" amanda_tests
 step "Fuzzing Amanda's reader of tokens, shortly" scripts/fuzz-smoke.sh recv_token
 step "Patched Amanda --without-amrelay" without_the_library
-step "Tests of a real Amanda" tests_of_amanda
+step "Tests of a real Amanda" env BUILT=yes scripts/test-amanda.sh
 step "A short storm" env BUILT=yes scripts/storm.sh 30 1
 step "Faults" env BUILT=yes scripts/faults.sh
 step "Stalls" env BUILT=yes AUTH=bsd scripts/stalls.sh

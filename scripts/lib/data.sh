@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC1003,SC2016,SC2154,SC2164
-# The data that is backed up: made once for level 0, changed for level 1, described for comparison.
+# The data that is backed up: made, described for comparison.
 
 # write_random FILE MEGABYTES: bytes that no compression or zero detection can shorten.
 write_random() { head -c "$2M" /dev/urandom >"$1"; }
@@ -23,15 +23,6 @@ make_awkward_names() {
     echo 'a path of more than 255 bytes' >"$long/file"
     ln -s "$hundred$hundred" "$long/link with a long target"
     ln "$long/file" "$long/hard link to a long path"
-}
-
-# make_long_listing DIRECTORY: names of which the listing is longer than the archive: what fits into a pipe gives more lines than do.
-make_long_listing() {
-    local name folder=$1 i
-    name=$(printf '日%.0s' {1..80})
-    for i in {1..8}; do folder=$folder/$name; done
-    mkdir -p "$folder"
-    for i in {1..200}; do : >"$folder/$i"; done
 }
 
 make_special_files() {
@@ -82,32 +73,6 @@ make_big() {
     ln -s "../big 1" "$1/few/symbolic link"
 }
 
-# New, removed, renamed, grown, replaced by another type: what a level 1 has to carry over. Directories are removed last: a new
-# one with the inode of an old one looks to tar like a renamed one.
-change_many() {
-    echo new >"$1/new"$'\n'"file"
-    mkdir "$1/new directory"
-    echo new >"$1/new directory/päivä"
-    rm "$1/folder 0/file 3" "$1/with space"
-    mv "$1/folder 0/file 5" "$1/folder 0/renamed file 5"
-    mv "$1/directory with space" "$1/renamed directory"
-    # For bsdtar only what has a new ctime is new.
-    [ "$PROGRAM" != ambsdtar ] || chmod 600 "$1/renamed directory/inside"
-    echo grown >>"$1/folder 0/file 7"
-    rm "$1/#hash"
-    mkdir "$1/#hash"
-    echo 'a file in what was a file' >"$1/#hash/file"
-    chmod 600 "$1/set-uid"
-    rm -r "$1/nested"
-}
-
-change_big() {
-    head -c 300000 /dev/urandom >>"$1/big 2"
-    mv "$1/big 3" "$1/renamed big 3"
-    rm "$1/big 4" "$1/few/hard link"
-    write_random "$1/new big" 1
-}
-
 # describe_tree DIRECTORY: one record for each name, ended by NUL: type, mode, owner, time, size, link target, the first
 # name it is hard-linked to; then the checksums. Two trees that print the same are the same, as far as an archive can tell:
 # tar keeps whole seconds only.
@@ -125,12 +90,4 @@ describe_tree() {
             }'
         find . -type f -print0 | LC_ALL=C sort -z | xargs -0 -r sha256sum -z
     )
-}
-
-# mount_filesystem DIRECTORY MEGABYTES: a file system of its own, as dump(8) can only read a device.
-mount_filesystem() {
-    mkdir -p "$1"
-    truncate -s "$2M" "$1.image"
-    mkfs.ext4 -q -F "$1.image"
-    mount -o loop "$1.image" "$1" || die "cannot mount an image (no loop devices here?), which PROGRAM=DUMP needs"
 }

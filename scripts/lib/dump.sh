@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2154
-# One run of the server, with a watch on the client's processes.
+# One run of the server.
 
 # as_server COMMAND...: as the server's user, in its home, with nothing of root's environment.
 as_server() {
@@ -7,22 +7,6 @@ as_server() {
     home=$(getent passwd "$server_user" | cut -d : -f 6)
     (cd "$home" && setpriv --reuid "$server_user" --regid "$server_user" --init-groups env -i "HOME=$home" LC_ALL=C \
         "PATH=$server_programs:/usr/bin:/bin" "$@")
-}
-
-# dump LEVEL: runs amdump once. Keeps in $run/logs its log (see keep_log) and the processes seen meanwhile, as processes-LEVEL.
-dump() {
-    local watcher status=0
-    perl "$repository/scripts/lib/watch-processes.pl" "$run/logs/processes-$1" &
-    watcher=$!
-    run_amdump "$run/logs/amdump-$1.out" || status=$?
-    kill $watcher
-    wait $watcher || :
-    if [ $status -ne 0 ]; then
-        tail -n 20 "$run/logs/amdump-$1.out"
-        grep -hE '^(FAIL|STRANGE|FATAL|ERROR|\?|  )' "$(newest_log)" || :
-        die "amdump ended with status $status; see ${run#"$repository"/}"
-    fi
-    keep_log "$1"
 }
 
 # run_amdump OUTPUT: again where the driver has lost its holding disk.

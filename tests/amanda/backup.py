@@ -1,7 +1,8 @@
-"""One whole backup of the kind that variables ask for (see Kind), with what it gained shown at its end: for scripts/backup.sh."""
+"""One whole backup of the kind that variables ask for (see Kind), with its index and its times shown at its end: for scripts/backup.sh."""
 
 import os
 import subprocess
+from pathlib import Path
 from typing import Iterator
 
 import pytest
@@ -38,11 +39,12 @@ def summary(backup: Backup) -> list[str]:
 
 @pytest.fixture(scope="session", autouse=True)
 def bulk(installed: Installation) -> None:
-    """What is large goes to disk: the folder RUN, and below that what tests keep in memory."""
+    """The folder RUN, on disk, takes what is large, which tests keep in memory; and the logs."""
+    installed.kept = Path(os.environ["RUN"])
     for folder in SCRATCH / "server", SCRATCH / "data", SCRATCH / "restored", SCRATCH / "recovered", IMAGES:
-        on_disk = os.path.join(os.environ["RUN"], folder.name)
+        on_disk = installed.kept / folder.name
         for path in on_disk, folder:
-            os.makedirs(path, exist_ok=True)
+            path.mkdir(parents=True, exist_ok=True)
         subprocess.run(["mount", "--bind", on_disk, folder], check=True)
 
 

@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Callable
 
@@ -74,11 +74,11 @@ class Backup:
 
     amanda: Installation
     kind: Kind
-    sources: dict[tuple[str, int], dict]
-    runs: dict[int, Run]
-    processes: dict[int, list[Seen]]
-    recovered: dict | None = None
-    restored: dict[str, dict] | None = None
+    sources: dict[tuple[str, int], dict] = field(default_factory=dict, repr=False)
+    runs: dict[int, Run] = field(default_factory=dict)
+    processes: dict[int, list[Seen]] = field(default_factory=dict, repr=False)
+    recovered: dict = field(default_factory=dict, repr=False)
+    restored: dict[str, dict] = field(default_factory=dict, repr=False)
 
     @staticmethod
     def image(disk: str, level: int) -> Path:
@@ -94,7 +94,7 @@ class Maker:
         self.data = SCRATCH / "data"
         self.filesystems: list[dataset.FileSystem] = []
         self.server: Server | None = None
-        self.made = Backup(amanda, kind, {}, {}, {})
+        self.made = Backup(amanda, kind)
         for folder in self.data, IMAGES:
             folder.mkdir(exist_ok=True)
 

@@ -132,8 +132,7 @@ class FileSystem:
         image = directory.with_suffix(".image")
         with image.open("wb") as file:
             file.truncate(megabytes << 20)
-        # Blocks as large as pages: see settle.
-        self._run("mkfs.ext4", "-q", "-F", "-b", "4096", image)
+        self._run("mkfs.ext4", "-q", "-F", image)
         self._run("mount", "-o", "loop", image, directory)
 
     @staticmethod
@@ -145,8 +144,8 @@ class FileSystem:
     def settle(self) -> None:
         """Have dump(8) see what the files hold now.
 
-        It reads the device, whose pages the kernel keeps apart from those of files: pages from an earlier dump would be stale. dump
-        itself drops them, but not those that hold a block of the journal as well.
+        It reads the device beside the file system that is mounted on it, and its manual wants that quiet. Read-only, everything is
+        in its place and the journal is empty, so that no page of the device is in use and what an earlier dump read can be dropped.
         """
         device = self._run("findmnt", "-n", "-o", "SOURCE", self.directory)
         self._run("mount", "-o", "remount,ro", self.directory)

@@ -5,7 +5,7 @@ import os
 import threading
 from dataclasses import dataclass, field
 
-INTERVAL = 0.001
+INTERVAL = 0.003
 
 
 def _read(path: str) -> str:
