@@ -25,10 +25,11 @@ case $kind in
     drains) $real "$@" | {{ head -c $bytes; cat >/dev/null; }} ;;
     grandchild) $real "$@"; status=$?; sleep 2 & exit $status ;;
     late) $real "$@"; exit 3 ;;
+    garbage) head -c $bytes /dev/urandom; echo "Total bytes written: $bytes (1MiB, 1MiB/s)" >&2 ;;
 esac
 exit 0
 """
-KINDS = ("exits", "fails", "killed", "lingers", "drains", "grandchild", "late")
+KINDS = ("exits", "fails", "killed", "lingers", "drains", "grandchild", "late", "garbage")
 
 
 class Programs:
@@ -36,7 +37,7 @@ class Programs:
 
     exits: ends with status 0 half-way; fails: the same with status 2; killed: the same by a signal; lingers: closes its output
     half-way and stays a while; drains: takes all, reports all, and hands on half; grandchild: whole, but leaves a process on the
-    pipe; late: whole, but ends with a status that is not 0.
+    pipe; late: whole, but ends with a status that is not 0; garbage: as if it had written that many bytes, but none is an archive's.
     """
 
     def __init__(self) -> None:
