@@ -10,6 +10,8 @@ from pathlib import Path
 from . import certificates
 
 SCRATCH = Path("/run/amrelay-tests")
+# The debug files of a server that is not the installed Amanda's.
+SERVER_DEBUG = SCRATCH / "server-debug"
 # What scripts/tools.sh has unpacked.
 TOOLS = Path(__file__).parents[3] / "build/tools"
 
@@ -106,7 +108,8 @@ class Installation:
         """Copy what Amanda wrote of its doings to where it outlives the sandbox; that folder."""
         kept = self.kept / name
         shutil.rmtree(kept, ignore_errors=True)
-        for source, target in (self.debug, "debug"), (SCRATCH / "logs", "logs"), (SCRATCH / "server/log", "server"):
+        for source, target in ((self.debug, "debug"), (SCRATCH / "logs", "logs"), (SCRATCH / "server/log", "server"),
+                               (SERVER_DEBUG, "server-debug")):
             if source.exists():
                 shutil.copytree(source, kept / target)
         return kept

@@ -6,7 +6,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from .installation import SCRATCH, TOOLS, Installation
+from .installation import SCRATCH, SERVER_DEBUG, TOOLS, Installation
 
 _PACKAGES = "amanda-common", "amanda-server", "amanda-client"
 
@@ -39,17 +39,20 @@ def debian() -> Programs:
     The folders that its installation would make are made. The machine's own /usr is not changed. amfetchdump comes with
     amanda-client.
     """
-    unpacked = SCRATCH / "debian"
+    unpacked, debug = SCRATCH / "debian", Path("/var/log/amanda")
     if not unpacked.exists():
         for package in _PACKAGES:
             (file,) = (TOOLS / "packages").glob(f"{package}_*.deb")
             subprocess.run(["dpkg-deb", "--extract", file, unpacked], check=True)
         subprocess.run(["mount", "-t", "overlay", "-o", f"lowerdir={unpacked}/usr:/usr", "overlay", "/usr"], check=True)
         subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/var/log"], check=True)
+        for folder in SERVER_DEBUG, debug:
+            folder.mkdir()
+        subprocess.run(["mount", "--bind", SERVER_DEBUG, debug], check=True)
     programs = Programs("backup", Path("/usr/sbin"), Path("/etc/amanda/daily"))
     # Its programs make this for themselves, and take no other's.
     shutil.rmtree("/tmp/amanda", ignore_errors=True)
-    for folder in Path("/etc/amanda"), Path("/var/log/amanda"):
+    for folder in Path("/etc/amanda"), debug:
         folder.mkdir(exist_ok=True)
         programs.give(folder)
     Path("/etc/amanda-security.conf").write_text("tcp_port_range=1,65535\n")
