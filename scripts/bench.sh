@@ -31,7 +31,7 @@ measure() {
         backup) BUILT=yes scripts/bench-backup.sh ;;
         ambsdtar) BUILT=yes PROGRAM=ambsdtar scripts/bench-backup.sh ;;
         tee | relay) cargo bench --locked --quiet --bench "$1" ;;
-        stalls) BUILT=yes scripts/stalls.sh --bench ;;
+        stalls) BUILT=yes scripts/bench-stalls.sh ;;
         index) scripts/bench-index.sh ;;
         *) die "there is no part '$1'" ;;
     esac

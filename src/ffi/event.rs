@@ -224,11 +224,10 @@ pub unsafe extern "C" fn amrelay_event_wait(
     }
 }
 
-/// Turns the loop as long as there is something to wait for. That is:
+/// Turns the loop as long as there is something to wait for. Events whose callback is running do not fire in it. There is
+/// something to wait for while there is:
 ///
-/// Events whose callback is running do not fire in it.
-///
-/// * an active event of any kind but `AMRELAY_EVENT_WAIT`, be its descriptor closed meanwhile;
+/// * an active event of any kind but `AMRELAY_EVENT_WAIT`, though its descriptor may have been closed meanwhile;
 /// * a stream that has neither ended nor been freed;
 /// * a link that has frames to write, and a closed link until `on_closed`;
 /// * a sink that has bytes to write or a function to call.
