@@ -45,16 +45,28 @@ missing_rust() {
     for package in "${rust[@]}"; do has_rust "$package" || echo "$package"; done
 }
 
-# Debian 12 has a compiler new enough for the stated MSRV only under another name.
-rust_packages() {
-    if apt-cache show cargo-web >/dev/null 2>&1; then
-        printf '%s\n' "$@" | sed -e 's/$/-web/' -e 's/^rust-clippy-web$/rust-web-clippy/'
+package_of_cargo() { dpkg-query --search "$(realpath "$(command -v cargo)")" 2>/dev/null; }
+from_debian() { [[ $(package_of_cargo) = cargo* ]]; }
+
+will_do() { printf '%s\n' "$oldest_rust" "$1" | sort --check=quiet --version-sort; }
+
+# Debian has newer compilers beside its own under other names; in Debian 12 only those will do. What is missing goes with the cargo
+# that is there.
+under_own_names() {
+    if command -v cargo >/dev/null; then
+        [[ $(package_of_cargo) = cargo:* ]]
     else
-        printf '%s\n' "$@"
+        will_do "$(apt-cache show --no-all-versions cargo 2>/dev/null | sed -n 's/^Version: \([0-9.]*\).*/\1/p')"
     fi
 }
 
-from_debian() { [[ $(dpkg-query --search "$(realpath "$(command -v cargo)")" 2>/dev/null) = cargo* ]]; }
+rust_packages() {
+    if under_own_names; then
+        printf '%s\n' "$@"
+    else
+        printf '%s\n' "$@" | sed -e 's/$/-web/' -e 's/^rust-clippy-web$/rust-web-clippy/'
+    fi
+}
 
 # Ends if the installed Rust is not enough; it is never replaced. An old cargo itself would only report a line of Cargo.toml that it
 # cannot read.
@@ -62,7 +74,7 @@ check_rust() {
     local version
     command -v cargo >/dev/null || return 0
     version=$(cargo --version | cut -d ' ' -f 2)
-    printf '%s\n' "$oldest_rust" "$version" | sort --check=quiet --version-sort ||
+    will_do "$version" ||
         die "$(command -v cargo) is Rust $version; $oldest_rust or later is needed (on Debian 12 the packages cargo-web and rustc-web)"
     [ ${#absent_rust[@]} -eq 0 ] || from_debian ||
         die "cargo lacks ${absent_rust[*]}; if it is from rustup: rustup component add rustfmt clippy"
