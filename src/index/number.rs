@@ -63,7 +63,7 @@ fn octal(digits: &[u8]) -> (u64, &[u8]) {
     let mut value = 0;
     let mut rest = digits;
     while let [byte @ b'0'..=b'7', tail @ ..] = rest {
-        value = value << 3 | u64::from(byte - b'0');
+        value = (value << 3) | u64::from(byte - b'0');
         rest = tail;
     }
     (value, rest)
@@ -84,7 +84,7 @@ fn base64(digits: &[u8]) -> Option<(u64, &[u8])> {
         if value >> 58 != 0 {
             return None;
         }
-        value = value << 6 | u64::from(digit);
+        value = (value << 6) | u64::from(digit);
         rest = tail;
     }
     Some((value, rest))
@@ -100,7 +100,7 @@ fn base256(digits: &[u8]) -> Option<u64> {
         if index > 0 && value >> 56 != sign >> 56 {
             return None;
         }
-        value = value << 8 | u64::from(byte);
+        value = (value << 8) | u64::from(byte);
     }
     Some(if negative {
         value.wrapping_neg()

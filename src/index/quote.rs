@@ -140,7 +140,7 @@ fn quote(mut name: &[u8], out: &mut Vec<u8>) {
             _ => 0,
         };
         if letter == 0 {
-            let digit = |shift: u8| b'0' + (byte >> shift & 7);
+            let digit = |shift: u8| b'0' + ((byte >> shift) & 7);
             out.extend_from_slice(&[b'\\', digit(6), digit(3), digit(0)]);
         } else {
             out.extend_from_slice(&[b'\\', letter]);

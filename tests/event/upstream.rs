@@ -132,6 +132,19 @@ fn test_ev_readfd() {
     assert!(writer.wait().unwrap().success());
 }
 
+fn write_until_full(pipe: &mut std::fs::File, unwritten: &Cell<usize>) {
+    while unwritten.get() > 0 {
+        let piece = [0; 1024];
+        match pipe.write(&piece[..unwritten.get().min(1024)]) {
+            Ok(put) => unwritten.set(unwritten.get() - put),
+            Err(error) => {
+                assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+                return;
+            }
+        }
+    }
+}
+
 #[test]
 fn test_ev_writefd() {
     let events = new_loop();
@@ -149,22 +162,11 @@ fn test_ev_writefd() {
     let (owner, unwritten) = (events.clone(), Rc::clone(&left));
     add(&events, EventKind::Write(number), move |id| {
         let mut pipe = pipe.borrow_mut();
-        while unwritten.get() > 0 {
-            let piece = [0; 1024];
-            match pipe
-                .as_mut()
-                .unwrap()
-                .write(&piece[..unwritten.get().min(1024)])
-            {
-                Ok(put) => unwritten.set(unwritten.get() - put),
-                Err(error) => {
-                    assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
-                    return;
-                }
-            }
+        write_until_full(pipe.as_mut().unwrap(), &unwritten);
+        if unwritten.get() == 0 {
+            *pipe = None;
+            owner.release(id);
         }
-        *pipe = None;
-        owner.release(id);
     });
     events.turns(false).unwrap();
     let counted = reader.wait_with_output().unwrap().stdout;

@@ -122,7 +122,7 @@ fn checksum_fields() {
         let unsigned: i32 = spaced.iter().map(|&byte| i32::from(byte)).sum();
         let signed: i32 = spaced
             .iter()
-            .map(|&byte| i32::from(byte.cast_signed()))
+            .map(|&byte| i32::from(i8::from_ne_bytes([byte])))
             .sum();
         for sum in [unsigned, signed, unsigned + 1, signed - 256] {
             for field in [

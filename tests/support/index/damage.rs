@@ -57,7 +57,7 @@ pub(crate) fn flip_bytes(dice: &mut Dice, archive: &mut [u8]) {
         archive[at] = match dice.roll(4) {
             0 => 0,
             1 => dice.pick(b"012789 \n\x80\xffLKxgDS5M"),
-            2 => archive[at] ^ 1 << dice.roll(8),
+            2 => archive[at] ^ (1 << dice.roll(8)),
             _ => dice.roll(256).to_le_bytes()[0],
         };
         if let Some(place) = place.filter(|_| dice.roll(4) > 0) {
