@@ -61,7 +61,7 @@ failures=0
 # Set by the part that chooses the server; used by others.
 # shellcheck disable=SC2034 # server_config is used by the parts alone
 server_config='' server_state=''
-for part in server config kerberos network data dump verify restore client stall; do
+for part in server config network data dump verify client stall; do
     # shellcheck source=/dev/null
     . "$repository/scripts/lib/$part.sh"
 done

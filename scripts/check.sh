@@ -23,7 +23,7 @@ without_the_library() (
 
 keep_sudo
 step "Packages" scripts/packages.sh check
-step "Shell scripts" shellcheck -x scripts/*.sh scripts/lib/*.sh scripts/lib/faulty-tar tests/amanda/stand_ins/gated-tar .ci/run
+step "Shell scripts" shellcheck -x scripts/*.sh scripts/lib/*.sh tests/amanda/stand_ins/gated-tar .ci/run
 step "The library" scripts/check-library.sh
 step "Amanda" scripts/amanda.sh
 step "Daemons and Debian's Amanda" scripts/tools.sh openbsd-inetd openssh-server samba smbclient krb5-kdc krb5-admin-server \
@@ -33,5 +33,4 @@ step "Fuzzing Amanda's reader of tokens, shortly" scripts/fuzz-smoke.sh recv_tok
 step "Patched Amanda --without-amrelay" without_the_library
 step "Tests of a real Amanda" env BUILT=yes scripts/test-amanda.sh
 step "A short storm" env BUILT=yes scripts/storm.sh 30 1
-step "Faults" env BUILT=yes scripts/faults.sh
 say "All checks passed"

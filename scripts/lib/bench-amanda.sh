@@ -3,8 +3,6 @@
 
 # What the other parts are to do; PROGRAM is the caller's.
 AUTH=bsdtcp COMPRESS=none ENCRYPT=none SERVER=private
-# Without Kerberos.
-realm=none server_principal=none
 counted=no
 
 # use_amanda patched|upstream: makes the variables of the other parts speak of that one.
@@ -67,7 +65,7 @@ dump_measured() {
     : >"$run/logs/client.times"
     # More than any dump here.
     warm_holding 2304
-    start_inetd
+    start_network
     run_amdump "$run/logs/amdump.out" || {
         cat "$run/logs/amdump.out" "$(newest_log)" >&2
         die "amdump ended with an error"

@@ -15,18 +15,6 @@ is_stopped() { [[ $(<"/proc/$1/stat") = *") T "* ]]; }
 
 # The processes of dumps, if they still run.
 client_processes() { ps -e -o pid=,comm= | gawk '$2 ~ /^(amandad|sendbackup|runtar|tar|sed)$/ { print $1 }'; }
-# The same for people, in one line.
-describe_client_processes() { ps -o pid=,comm= -p "$(client_processes | paste -sd ,)" | paste -sd ,; }
-# expect_no_client_process WORDS: what it is good for that they have ended.
-expect_no_client_process() {
-    if wait_until no_client_process; then
-        right "$1"
-    else
-        wrong "still running: $(describe_client_processes)"
-    fi
-}
-no_client_process() { [ -z "$(client_processes)" ]; }
-no_shared_memory() { [ -z "$(find /dev/shm -mindepth 1)" ]; }
 
 # replace_tar PROGRAM: from now on PROGRAM is run for tar; the true one is still there as /run/amrelay/tar.
 replace_tar() {

@@ -30,7 +30,6 @@ prepare_run() {
 write_server_config() {
     cat <<END
 org "loopback"
-$(common_settings)
 mailto ""
 dumpuser "$server_user"
 inparallel 4
@@ -72,7 +71,6 @@ define dumptype loopback {
     holdingdisk required
     estimate client
     maxdumps 4
-$(connection_settings)
 $(dumptype_settings)
 }
 END
@@ -87,7 +85,6 @@ dumptype_settings() {
     echo "    compress ${COMPRESS/client/client fast}"
     case $ENCRYPT in
         client) printf '    %s\n' 'encrypt client' "client-encrypt \"$run/etc/crypt\"" 'client-decrypt-option "-d"' ;;
-        kerberos) echo '    kencrypt yes' ;;
     esac
 }
 
@@ -121,9 +118,6 @@ auth "$AUTH"
 gnutar-list-dir "$AMANDA_PREFIX/var/gnutar-lists"
 amandates "$AMANDA_PREFIX/var/amandates"
 amdump-server "localhost"
-$([ "$ENCRYPT" != kerberos ] || echo 'debug-auth 1')
-$(connection_settings)
-$(common_settings)
 END
 }
 
@@ -132,9 +126,8 @@ write_permissions() {
     local home
     home=$(getent passwd "$AMANDA_USER" | cut -d : -f 6)
     printf 'localhost %s\n' "$server_user amdump restore" "root amindexd amidxtaped" >"$home/.amandahosts"
-    echo "localhost $server_principal@$realm" >"$home/.k5amandahosts"
-    chown "$AMANDA_USER:$AMANDA_USER" "$home"/.{,k5}amandahosts
-    chmod 600 "$home"/.{,k5}amandahosts
+    chown "$AMANDA_USER:$AMANDA_USER" "$home/.amandahosts"
+    chmod 600 "$home/.amandahosts"
 }
 
 # add_disk NAME DIRECTORY: a disk list entry.

@@ -48,16 +48,6 @@ lost_holding_disk() {
     grep -qsE "Can't create '.*/pid': (File exists|No such file or directory)" "$(newest_log)"
 }
 
-# keep_log LEVEL: keeps in $run/logs the newest run's log as amdump-LEVEL.log, and its time stamp, by which its dumps are
-# named, as stamp-LEVEL.
-keep_log() {
-    local log
-    log=$(newest_log)
-    cp "$log" "$run/logs/amdump-$1.log"
-    log=${log##*/log.}
-    echo "${log%%.*}" >"$run/logs/stamp-$1"
-}
-
 # Log files are named by the time of the run; the log of the newest run sorts last.
 newest_log() {
     local logs=("$server_state"/log/log.2*)

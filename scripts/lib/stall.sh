@@ -23,22 +23,6 @@ begin_dumps() {
 # See begin_amdump.
 begun() { at_gate "$dumps_to_begin"; }
 
-# entry NAME PROGRAM: a dump of NAME at level 0 as a server asks for it; what makes it is PROGRAM, in XML.
-entry() {
-    cat <<END
-<dle>
-  $2
-  <disk>$1</disk>
-  <diskdevice>$data/$1</diskdevice>
-  <level>0</level>
-  <auth>$AUTH</auth>
-  <record>NO</record>
-  <index>YES</index>
-  <datapath>AMANDA</datapath>
-</dle>
-END
-}
-
 # dumps_at_once COUNT
 dumps_at_once() {
     sed -i -e "s/^inparallel .*/inparallel $1/" -e "s/^    maxdumps .*/    maxdumps $1/" "$server_config/amanda.conf"
@@ -105,14 +89,6 @@ is_done() {
     for name; do [[ $log = *"SUCCESS dumper localhost $name "* ]] || return 1; done
 }
 
-expect_done() {
-    if wait_until is_done "$@"; then
-        right "completed: $*"
-    else
-        wrong "not completed after $LIMIT seconds: $*"
-    fi
-}
-
 # Nothing of these dumps is completed, and tar cannot get rid of what it reads.
 expect_standing() {
     local name tar
@@ -151,8 +127,6 @@ expect_one_amandad() {
     fi
 }
 
-amandad_ended() { [ ! -e "/proc/$amandad_pid" ]; }
-
 # image_bytes NAME...: how large the dumps were, one number a line.
 image_bytes() {
     local name
@@ -187,9 +161,3 @@ is_quiet() {
     sleep 3
     [ "$(costs)" = "$before" ]
 }
-
-# How often amandad has written a line that matches the pattern. Its process is that which expect_one_amandad found.
-amandad_wrote() { cat "$run"/debug/amandad/*.debug | grep -cE " pid $amandad_pid: .* amandad: $1" || :; }
-
-# amandad_wrote_more COUNT PATTERN
-amandad_wrote_more() { [ "$(amandad_wrote "$2")" -gt "$1" ]; }

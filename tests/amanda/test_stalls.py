@@ -14,8 +14,8 @@ from harness.faults import send_signal
 from harness.gate import PATIENCE, Gate, GatedDumps
 from harness.installation import SCRATCH
 from harness.peer import REP, REQ, dump_request
-from harness.processes import running, state_of, wait_until
-from harness.server import Server
+from harness.processes import descriptors, running, shared_memory, state_of, wait_until
+from harness.server import SERVER, Server
 
 MIB = 1 << 20
 
@@ -200,3 +200,43 @@ def amandad_stands_still() -> bool:
     found = sum(int(re.search(r"rchar: (\d+)", Path(f"/proc/{pid}/io").read_text())[1]) for pid in running({"amandad"}))
     _read_before.append(found)
     return _read_before[-2:] == [found, found]
+
+
+def test_the_log_tells_of_a_sendbackup_that_is_terminated(server, gate, folder):
+    running_server = server()
+    running_server.add_disk("many", folder("many", mebibytes=16))
+    dumps = GatedDumps(running_server, gate, size=1_000_000)
+    send_signal(dumps.service("many"), signal.SIGTERM)
+    # The server tries once more.
+    gate.open()
+    run = running_server.finish_amdump(dumps.amdump)
+    assert re.search("^FAIL dumper localhost many ", run.log.read_text(), re.M), run.log.read_text()
+    assert wait_until(lambda: not running() and not shared_memory()), (running(), shared_memory())
+
+
+def test_a_client_ends_when_every_process_of_its_server_is_killed(server, gate, folder):
+    running_server = server()
+    running_server.add_disk("many", folder("many", mebibytes=16))
+    dumps = GatedDumps(running_server, gate, size=1_000_000)
+    gone = running(SERVER)
+    for pid in gone:
+        send_signal(pid, signal.SIGKILL)
+    dumps.amdump.wait()
+    gate.open()
+    assert wait_until(lambda: not running(), PATIENCE), running()
+    # What the killed shared among themselves they could not remove: its names tell whose it is.
+    left = [name for name in shared_memory() if not any(f"-{pid}-" in name for pid in gone)]
+    assert left == []
+    for name in shared_memory():
+        Path("/dev/shm", name).unlink()
+
+
+def test_tar_is_given_no_descriptor_of_sendbackups(server, gate, folder):
+    running_server = server()
+    running_server.add_disk("many", folder("many", files=10))
+    dumps = GatedDumps(running_server, gate)
+    # It waits in the script that stands for tar, which bash reads from 255.
+    given = {name for number, name in descriptors(dumps.tar("many")).items() if number not in (0, 1, 2, 255)}
+    assert not given & set(descriptors(dumps.service("many")).values())
+    gate.open()
+    dumps.finish()
