@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.installation import Installation
-from harness.peer import ACK, REP, REQ, Peer, dump_request, streams_of
+from harness.peer import ACK, REP, REQ, Dump, Peer, dump_request, streams_of
 from harness.processes import running, wait_until
 
 # What a debug file of amandad's must not say.
@@ -132,3 +132,16 @@ def test_a_refused_repetition_changes_nothing_for_the_service(peer, data, stage)
     streams = streams_of(answer or server.reply())
     server.send_packet(ACK)
     assert not server.finish_dump(streams).failed
+
+
+def test_a_killed_amandad_does_not_end_the_streams_of_a_dump(datagram_peer, large):
+    """Under bsd the end of a connection is the end of its stream: a dumper that compares no checksums takes what came for the whole."""
+    server = datagram_peer(auth="bsd")
+    streams, connection = server.begin_dump(dump_request(large, auth="BSD"))
+    dump = Dump()
+    connection.continue_dump(dump, streams, size=1, keep=False)
+    server.process.kill()
+    data = next(port for port, name in streams.items() if name == "DATA")
+    with pytest.raises(ConnectionResetError):
+        while connection.sockets[data].recv(1 << 18):
+            pass
