@@ -29,7 +29,7 @@ case $kind in
 esac
 exit 0
 """
-KINDS = ("exits", "fails", "killed", "lingers", "drains", "grandchild", "late", "garbage")
+KINDS = ("exits", "fails", "killed", "lingers", "drains", "grandchild", "late")
 
 
 class Programs:
@@ -37,7 +37,8 @@ class Programs:
 
     exits: ends with status 0 half-way; fails: the same with status 2; killed: the same by a signal; lingers: closes its output
     half-way and stays a while; drains: takes all, reports all, and hands on half; grandchild: whole, but leaves a process on the
-    pipe; late: whole, but ends with a status that is not 0; garbage: as if it had written that many bytes, but none is an archive's.
+    pipe; late: whole, but ends with a status that is not 0. Besides, garbage: says that it has written so many bytes, and none of them is an
+    archive's.
     """
 
     def __init__(self) -> None:
