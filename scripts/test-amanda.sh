@@ -10,7 +10,7 @@ set -euo pipefail
 reports=$build/run/$variant-tests
 here=$repository/scripts/test-amanda.sh
 # These take a minute and more: begun first, so that no processor waits for one of them at the end.
-longest=(installcheck whole stalls lookups strangers backup faults)
+longest=(installcheck whole abandoned lookups strangers backup faults)
 
 # inside FILE ARGUMENT...: in the sandbox, with the python that Debian's python3-pytest belongs to.
 inside() {

@@ -32,9 +32,9 @@ def table_lines(evidence: Evidence) -> list[str]:
 
 def summary(backup: Backup) -> list[str]:
     """What the run ends with."""
-    lines = [line for disk in DISKS for line in index_lines(Evidence(backup, disk, 0))]
+    lines = [line for disk in DISKS for line in index_lines(backup.dump(disk, 0))]
     lines += ["", f"{'DLE':8} {'level':>5} {'entries':>8} {'bytes':>12} {'seconds':>8} {'MB/s':>8}"]
-    return lines + [line for level in LEVELS for disk in DISKS for line in table_lines(Evidence(backup, disk, level))]
+    return lines + [line for level in LEVELS for disk in DISKS for line in table_lines(backup.dump(disk, level))]
 
 
 @pytest.fixture(scope="session", autouse=True)

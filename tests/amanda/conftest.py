@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 from pathlib import Path
 from typing import Any, Callable, Iterator
@@ -9,12 +10,14 @@ from typing import Any, Callable, Iterator
 import pytest
 
 # For failures to show what differs.
-pytest.register_assert_rewrite("harness.whole_backup")
+pytest.register_assert_rewrite("harness.gate", "harness.whole_backup")
 
+from harness import dataset
 from harness.faults import send_signal
+from harness.gate import Gate
 from harness.installation import SCRATCH, Installation
 from harness.peer import DatagramPeer, Peer
-from harness.processes import running, wait_until
+from harness.processes import others, running, shared_memory, wait_until
 from harness.server import Server
 
 
@@ -47,6 +50,20 @@ def amanda(installed: Installation) -> Iterator[Installation]:
         # The next test is to begin without them.
         send_signal(pid, signal.SIGKILL)
     assert not left, f"still running: {left}"
+
+
+@pytest.fixture
+def nothing_left(amanda: Installation) -> Iterator[None]:
+    """At the test's end, once peers and servers are closed, no process and no shared memory may be left."""
+    yield
+    wait_until(lambda: not others() and not shared_memory())
+    processes, memory = others(), shared_memory()
+    for pid in processes:
+        # The next test is to begin without them.
+        send_signal(pid, signal.SIGKILL)
+    for name in memory:
+        Path("/dev/shm", name).unlink(missing_ok=True)
+    assert not processes and not memory, f"still running: {processes}; left in shared memory: {memory}"
 
 
 def _directory_of(content: bytes) -> Path:
@@ -108,3 +125,27 @@ def server(amanda: Installation) -> Iterator[Callable[..., Server]]:
     yield make
     for one in made:
         one.close()
+
+
+@pytest.fixture(scope="session")
+def gate(installed: Installation) -> Gate:
+    """Where every tar waits (see Gate)."""
+    return Gate()
+
+
+@pytest.fixture
+def folder() -> Iterator[Callable[..., Path]]:
+    """Makes directories to be dumped, each with a number of small files and all kinds of names, or with so many MiB in big files."""
+    made: list[Path] = []
+
+    def make(files: int = 0, megabytes: int = 0) -> Path:
+        made.append(SCRATCH / "data" / os.urandom(4).hex())
+        if files:
+            dataset.make_many(made[-1], files)
+        if megabytes:
+            dataset.make_big(made[-1], megabytes)
+        return made[-1]
+
+    yield make
+    for directory in made:
+        shutil.rmtree(directory)

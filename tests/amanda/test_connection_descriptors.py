@@ -1,15 +1,11 @@
 """What a connection and a service own outlive their use, and no longer."""
 
-import fcntl
-import socket
-import struct
-import termios
-import time
 from pathlib import Path
 
 import pytest
 
 from harness.peer import ACK, NAK, REQ, Peer, dump_request, request, streams_of
+from harness.pipes import nothing_more_fits
 from harness.processes import children, descriptors, name_of, wait_until
 
 LAST_PID = Path("/proc/sys/kernel/ns_last_pid")
@@ -23,18 +19,6 @@ def large(data: Path) -> str:
     return str(data)
 
 
-def waiting_bytes(connected: socket.socket) -> int:
-    """How many bytes of a connection have come and are not read."""
-    return struct.unpack("i", fcntl.ioctl(connected, termios.FIONREAD, bytes(4)))[0]
-
-
-def nothing_more_fits(connected: socket.socket) -> bool:
-    """Whether its sender waits, for all we can tell."""
-    before = waiting_bytes(connected)
-    time.sleep(0.1)
-    return before > 0 and waiting_bytes(connected) == before
-
-
 def test_a_tls_connection_keeps_its_descriptors_until_all_is_written(amanda, peer, large):
     """The server reads slowly: what amandad still writes must not go to another file of that number."""
     amanda.configure_client(amanda.make_certificates())
@@ -42,7 +26,7 @@ def test_a_tls_connection_keeps_its_descriptors_until_all_is_written(amanda, pee
     streams = server.begin_dump(dump_request(large, auth="SSL"))
     while streams.get(server.receive()[0]) != "DATA":
         pass
-    assert wait_until(lambda: nothing_more_fits(server.socket), 20)
+    assert wait_until(lambda: nothing_more_fits(server.socket.fileno()), 20)
     # The refusals wait behind the data, more of them than may still fit, and less than what ends a connection. The first is looked
     # up. At what is no token amandad ends the connection, and the service goes.
     server.send_packet(REQ, request("noop", user="nobody"), handle=77)

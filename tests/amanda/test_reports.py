@@ -1,14 +1,24 @@
 """What the log of a real server says of dumps that go wrong, and what they leave behind."""
 
+import os
 import re
+import subprocess
+from pathlib import Path
+from typing import Callable, Iterator
 
 import pytest
 
 from harness.archive import differences, extract
 from harness.installation import SCRATCH
 from harness.peer import Dump, dump_request
-from harness.processes import running, shared_memory, wait_until
+from harness.pipes import nothing_more_fits
+from harness.processes import wait_until
 from harness.programs import Programs
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+
+# The descriptors that amandad gives to sendbackup (amandad.h).
+DATA, MESSAGES, INDEX, STATE = 150, 152, 154, 156
 
 
 @pytest.fixture(scope="module")
@@ -33,22 +43,69 @@ def test_what_the_log_says_of_a_tar(server, programs, data, kind, line):
     finally:
         programs.forgive()
     assert re.search(f"^{line}", run.log.read_text(), re.M), run.log.read_text()
-    assert wait_until(lambda: not running() and not shared_memory()), (running(), shared_memory())
 
 
-def test_a_dump_whose_index_nobody_reads_is_whole_and_says_so(datagram_peer, data):
-    names = data / "names"
-    names.mkdir()
+@pytest.fixture
+def many_names(data: Path) -> Path:
+    """A directory to be dumped, whose index is more than the pipes and sockets between sendbackup and its server hold."""
+    (data / "names").mkdir()
     for number in range(20_000):
-        (names / f"a name of more than forty bytes, by which an index grows {number:06}").touch()
+        (data / "names" / f"a name of more than forty bytes, by which an index grows {number:06}").touch()
+    return data
+
+
+def assert_whole_but_for_its_index(dump: Dump, source: Path) -> None:
+    """Its messages tell that the index is not whole; it restores to its source."""
+    assert not dump.failed and re.search(r"^\? index", dump.messages, re.M), dump.messages
+    extract(dump.data, SCRATCH / "restored")
+    assert differences(source, SCRATCH / "restored") == []
+
+
+def test_a_dump_whose_index_nobody_reads_is_whole_and_says_so(datagram_peer, many_names):
     server = datagram_peer(auth="bsd")
-    streams, connection = server.begin_dump(dump_request(str(data), auth="BSD"))
+    streams, connection = server.begin_dump(dump_request(str(many_names), auth="BSD"))
     index = next(port for port, name in streams.items() if name == "INDEX")
     connection.sockets.pop(index).close()
     del streams[index]
     dump = Dump()
     connection.continue_dump(dump, streams)
-    assert not dump.failed and dump.strange, dump.messages
-    assert re.search(r"^\? index", dump.messages, re.M), dump.messages
-    extract(dump.data, SCRATCH / "restored")
-    assert differences(data, SCRATCH / "restored") == []
+    assert_whole_but_for_its_index(dump, many_names)
+
+
+@pytest.fixture
+def sendbackup(amanda) -> Iterator[Callable[[str], tuple[subprocess.Popen, dict[int, int]]]]:
+    """Starts sendbackup as amandad does for a request: the process, and the reading ends of its streams."""
+    ends: dict[int, int] = {}
+
+    def start(body: str) -> tuple[subprocess.Popen, dict[int, int]]:
+        for number in DATA, MESSAGES, INDEX, STATE:
+            ends[number], writing = os.pipe()
+            os.dup2(writing, number)
+            os.close(writing)
+        # The lines about the security and the service are for amandad alone.
+        request = SCRATCH / "request"
+        request.write_text(body.split("\n", 2)[2])
+        with request.open() as asked:
+            process = subprocess.Popen([amanda.libexec / "sendbackup", "amandad", "bsdtcp"], stdin=asked, stdout=subprocess.DEVNULL,
+                                       stderr=subprocess.DEVNULL, pass_fds=list(ends), preexec_fn=amanda.demote)
+        for number in ends:
+            os.close(number)
+        return process, ends
+
+    yield start
+    for end in ends.values():
+        os.close(end)
+
+
+def test_a_dump_whose_index_reader_leaves_when_its_pipe_is_full_is_whole_and_says_so(sendbackup, many_names):
+    process, ends = sendbackup(dump_request(str(many_names)))
+    image = SCRATCH / "image"
+    with image.open("wb") as file, subprocess.Popen(["cat"], stdin=ends[DATA], stdout=file):
+        assert wait_until(lambda: all(nothing_more_fits(ends[INDEX]) for _ in range(10))), "the index does not fill its pipe"
+        os.close(ends.pop(INDEX))
+        process.wait(60)
+    dump = Dump()
+    dump.take("DATA", image.read_bytes(), keep=True)
+    with os.fdopen(ends.pop(MESSAGES), "rb") as told:
+        dump.take("MESG", told.read(), keep=True)
+    assert_whole_but_for_its_index(dump, many_names)

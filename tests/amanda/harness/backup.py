@@ -10,6 +10,7 @@ from typing import Callable
 
 from . import dataset
 from .archive import describe
+from .evidence import Evidence
 from .installation import SCRATCH, Installation
 from .packaged import debian
 from .processes import running, wait_until
@@ -84,6 +85,10 @@ class Backup:
     def image(disk: str, level: int) -> Path:
         """The dump as the backup program wrote it."""
         return IMAGES / f"{disk}.{level}"
+
+    def dump(self, disk: str, level: int) -> Evidence:
+        """What there is of one of its dumps."""
+        return Evidence(self.amanda, self.runs[level], disk, level, self.image(disk, level))
 
 
 class Maker:

@@ -1,4 +1,4 @@
-"""What a whole backup has left behind, besides its dumps: indexes, logs, debug files."""
+"""What dumps of a real server have left behind, besides their images: indexes, logs, debug files."""
 
 import os
 import re
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Iterable
 
-from .backup import Backup
-from .server import stored_index
+from .installation import Installation
+from .server import Run, stored_index
 
 # The sed script is LEAF_AND_DIRS of Amanda's client-src/sendbackup-dump.c.
 _LEAF_AND_DIRS = (r"s/^leaf[ \t]*[0-9]*[ \t]*\.//", "-e", "t", "-e", r"/^dir[ \t]/ {", "-e", r"s/^dir[ \t]*[0-9]*[ \t]*\.//", "-e",
@@ -53,20 +53,17 @@ class Checksums:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What there is of the dump of one disk at one level."""
+    """What there is of the dump of one disk at one level; the image is the dump as the backup program wrote it."""
 
-    backup: Backup
+    amanda: Installation
+    run: Run
     disk: str
     level: int
-
-    @property
-    def image(self) -> Path:
-        """The dump."""
-        return self.backup.image(self.disk, self.level)
+    image: Path
 
     def index(self) -> list[bytes]:
         """The index as the server keeps it."""
-        return stored_index(self.disk, self.backup.runs[self.level], self.level)
+        return stored_index(self.disk, self.run, self.level)
 
     def sendbackup(self) -> str:
         """The debug file of the sendbackup that made it."""
@@ -82,7 +79,7 @@ class Evidence:
         return "".join(found)
 
     def _texts(self, program: str) -> list[str]:
-        return [path.read_text(errors="replace") for path in self.backup.amanda.debug_files(program)]
+        return [path.read_text(errors="replace") for path in self.amanda.debug_files(program)]
 
     def checksums(self) -> Checksums:
         """As sendbackup's debug file tells them."""
@@ -93,8 +90,16 @@ class Evidence:
 
     def log_lines(self) -> list[str]:
         """What dumper and taper say of it in the server's log."""
-        return [line for line in self.backup.runs[self.level].log.read_text(errors="replace").splitlines()
+        return [line for line in self.run.log.read_text(errors="replace").splitlines()
                 if re.search(rf"(dumper|DONE taper .*) localhost {self.disk} ", line)]
+
+    def missing_log_lines(self) -> list[str]:
+        """Patterns of the lines in which dumper and taper tell of sendbackup's checksums, if no line of the log matches."""
+        checksums = self.checksums()
+        both = f"{checksums.native} {checksums.client}"
+        dumper = rf"(SUCCESS|STRANGE) dumper localhost {self.disk} ([0-9]+ )?{self.level} {both} "
+        taper = rf"DONE taper .* localhost {self.disk} [0-9]+ 1 {self.level} {both} {checksums.client} "
+        return [pattern for pattern in (dumper, taper) if not any(re.match(pattern, line) for line in self.log_lines())]
 
     def teed(self) -> list[int]:
         """How many bytes sendbackup's debug file tells of in the tee, with what was waited for."""
@@ -117,6 +122,12 @@ class Evidence:
         """Where its time went, one line for each stream."""
         found = re.findall(r"^.*: ([a-z]*): amrelay: (.* bytes .*)", self.sendbackup() + self.amandad(), re.MULTILINE)
         return [f"{program}: {told}" for program, told in found]
+
+
+def client_debug_files(amanda: Installation) -> list[Path]:
+    """The debug files of the client; without amrecover's, which tell of every port it found in use."""
+    return [path for folder in ("amandad", "client") for path in (amanda.debug / folder).rglob("*.debug")
+            if not path.name.startswith("amrecover.")]
 
 
 def error_lines(files: Iterable[Path]) -> list[str]:

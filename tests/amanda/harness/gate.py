@@ -3,12 +3,15 @@
 import re
 import shutil
 import signal
+import subprocess
 from pathlib import Path
 
+from .archive import differences, extract
+from .evidence import Evidence, expected_index
 from .faults import send_signal
 from .installation import SCRATCH, Installation
 from .processes import name_of, parent_of, running, state_of, wait_until
-from .server import Run, Server, stored_index
+from .server import Run, Server
 from .stand_in import copy_program, put_in_place
 
 # As stand_ins/gated-tar has it.
@@ -44,17 +47,17 @@ class Gate:
 class GatedDumps:
     """A run of amdump whose dumps have all come to the gate, through one amandad."""
 
-    def __init__(self, server: Server, gate: Gate, size: int = 0, count: int | None = None) -> None:
-        """`size` bytes of each pass before; `count` is of how many is waited for, if not of all."""
+    def __init__(self, server: Server, gate: Gate, size: int = 0, count: int | None = None, words: tuple[str, ...] = ()) -> None:
+        """`size` bytes of each pass before; `count` is of how many is waited for, if not of all; `words` are arguments of amdump."""
         self.server, self.gate = server, gate
-        self.amdump = self._begin(size, count or len(server.disks))
+        self.amdump = self._begin(size, count or len(server.disks), words)
         self.amandad = self._one_amandad(count or len(server.disks))
 
-    def _begin(self, size: int, count: int):
+    def _begin(self, size: int, count: int, words: tuple[str, ...]) -> subprocess.Popen:
         """Again where the driver has lost its holding disk."""
         for _ in range(3):
             self.gate.close(size)
-            amdump = self.server.begin_amdump()
+            amdump = self.server.begin_amdump(*words)
             wait_until(lambda: len(self.gate.waiting()) == count or amdump.poll() is not None, PATIENCE)
             if amdump.poll() is None or not self.server.lost_holding_disk():
                 break
@@ -75,25 +78,35 @@ class GatedDumps:
         """How often that amandad has written a line with the pattern into its debug file."""
         return len(self.server.amanda.debug_matches("amandad", rf" pid {amandad or self.amandad}: .*{pattern}"))
 
+    def _driver_log(self) -> str:
+        """What the driver has written of its doings in this run."""
+        return max((self.server.state / "log").glob("amdump.2*")).read_text(errors="replace")
+
+    def _started(self, name: str) -> dict[str, int]:
+        """The server's processes of a name that ends in a number: their full names to the processes."""
+        return {name: int(pid) for name, pid in re.findall(rf"^driver: started ({name}\d+) pid (\d+)$", self._driver_log(), re.M)}
+
+    def chunkers(self) -> list[int]:
+        """The server's processes that write to the holding disk."""
+        return list(self._started("chunker").values())
+
     def dumper(self, disk: str) -> int:
         """The server's process that dumps a disk, as the driver's log tells it."""
-        dumpers: dict[str, int] = {}
-        found = None
-        for log in sorted((self.server.state / "log").glob("amdump.2*")):
-            for line in log.read_text(errors="replace").splitlines():
-                started = re.match(r"driver: started (dumper\d+) pid (\d+)", line)
-                if started:
-                    dumpers[started[1]] = int(started[2])
-                sent = re.match(r"driver: send-cmd .* to (dumper\d+): [A-Z]+-DUMP .* localhost [0-9a-f]+ (\S+) ", line)
-                if sent and sent[2] == disk:
-                    found = dumpers[sent[1]]
-        assert found, f"no dumper has {disk}"
-        return found
+        command = rf"^driver: send-cmd .* to (dumper\d+): [A-Z]+-DUMP .* localhost [0-9a-f]+ {re.escape(disk)} "
+        sent = re.findall(command, self._driver_log(), re.M)
+        assert sent, f"no dumper has {disk}"
+        return self._started("dumper")[sent[-1]]
 
-    def stop(self, pid: int) -> None:
-        """Stop a process: it stands for one that waits for a slow disk, and no signal but SIGKILL ends it."""
-        send_signal(pid, signal.SIGSTOP)
-        assert wait_until(lambda: state_of(pid) == "T"), f"process {pid} does not stop"
+    def stop(self, *pids: int) -> None:
+        """Stop processes: each stands for one that waits for a slow disk, and no signal but SIGKILL ends it."""
+        for pid in pids:
+            send_signal(pid, signal.SIGSTOP)
+        assert wait_until(lambda: self.stopped(*pids)), f"these do not stop: {pids}"
+
+    @staticmethod
+    def stopped(*pids: int) -> bool:
+        """Whether all of them stand still."""
+        return all(state_of(pid) == "T" for pid in pids)
 
     def tar(self, disk: str) -> int:
         """The tar of a disk's dump, which waits at the gate."""
@@ -111,18 +124,31 @@ class GatedDumps:
         log = self.server.newest_log().read_text(errors="replace")
         return all(f"SUCCESS dumper localhost {disk} " in log for disk in disks)
 
-    def finish(self) -> Run:
-        """The run's end: every dump done, and what its tape restores to and its index lists are the source."""
+    def end(self) -> Run:
+        """The run's end, in which no dump has failed; one that has may have been repeated."""
         run = self.server.finish_amdump(self.amdump)
         assert run.status == 0 and not run.failed, run.log.read_text(errors="replace")
-        for disk in self.server.disks:
-            self.check(disk, run)
         return run
 
+    def finish(self) -> None:
+        """The run's end, and what there is of every dump."""
+        run = self.end()
+        for disk in self.server.disks:
+            self.check(disk, run)
+
     def check(self, disk: str, run: Run) -> None:
-        """What a disk's dump restores to, and what its index lists, are its source."""
-        assert self.server.restore_differences(disk, run) == [], disk
-        source = self.server.disks[disk]
-        names = {"/"} | {f"/{path.relative_to(source)}" + ("/" if path.is_dir() and not path.is_symlink() else "")
-                         for path in source.rglob("*")}
-        assert stored_index(disk, run) == sorted(name.encode() for name in names), disk
+        """A dump restores to its source, its index is tar's listing, and both sides have its checksums."""
+        assert run.done(disk), run.log.read_text(errors="replace")
+        dump = Evidence(self.server.amanda, run, disk, 0, SCRATCH / f"{disk}.image")
+        self.server.fetch_to(dump.image, disk, run)
+        listing = expected_index(dump.image, "GNUTAR")
+        assert listing, f"{disk}: there is nothing to compare the index with"
+        assert dump.index() == listing, disk
+        checksums = dump.checksums()
+        assert checksums.size(checksums.native) == dump.image.stat().st_size, disk
+        assert dump.missing_log_lines() == [], "they match none of:\n" + "\n".join(dump.log_lines())
+        restored = SCRATCH / "restored" / disk
+        extract(dump.image.read_bytes(), restored)
+        assert differences(self.server.disks[disk], restored) == [], disk
+        dump.image.unlink()
+        shutil.rmtree(restored)

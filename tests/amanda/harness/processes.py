@@ -3,7 +3,7 @@
 import os
 import time
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Iterable
 
 CLIENT = {"amandad", "amandad-log", "sendbackup", "runtar", "tar", "bsdtar", "sed", "amgtar", "ambsdtar", "amstar", "amraw", "gzip", "dump",
           "star", "smbclient"}
@@ -119,3 +119,10 @@ def parent_of(pid: int) -> int:
 def shared_memory() -> list[str]:
     """What lies in shared memory."""
     return os.listdir("/dev/shm")
+
+
+def remove_shared_memory(pids: Iterable[int]) -> None:
+    """Remove what processes that were killed could not: the names of what Amanda's processes share tell whose it is."""
+    for name in shared_memory():
+        if any(f"-{pid}-" in name for pid in pids):
+            os.unlink(f"/dev/shm/{name}")

@@ -27,7 +27,7 @@ _CONFIGURATION = """\
 org "tests"
 mailto ""
 dumpuser "{user}"
-inparallel 4
+inparallel {at_once}
 dumporder "ssss"
 dumpcycle 30
 runspercycle 30
@@ -72,7 +72,7 @@ _DUMPTYPE = """\
     index yes
     holdingdisk required
     estimate client
-    maxdumps 4
+    maxdumps {at_once}
 """
 
 
@@ -107,10 +107,10 @@ class Server:
     """A server's configuration, its state, and what it reaches amandad through. One at a time."""
 
     def __init__(self, amanda: Installation, auth: str = "bsdtcp", settings: str = "", data_timeout: int = 60,
-                 programs: Programs | None = None, client_settings: str = "") -> None:
+                 programs: Programs | None = None, client_settings: str = "", at_once: int = 4) -> None:
         """`settings` are lines of the configuration besides the usual ones, `client_settings` of the client's; data_timeout is
-        dumper's, in seconds. `programs` are the private Amanda's, if not others."""
-        self.amanda, self.auth = amanda, auth
+        dumper's, in seconds; so many dumps are made at_once. `programs` are the private Amanda's, if not others."""
+        self.amanda, self.auth, self.at_once = amanda, auth, at_once
         self.programs = programs or private(amanda)
         self.state = SCRATCH / "server"
         self.configuration = self.programs.configuration
@@ -125,7 +125,7 @@ class Server:
             (self.state / name).mkdir(parents=True)
         common = self._prepare_connection()
         (self.configuration / "amanda.conf").write_text(settings + _CONFIGURATION.format(
-            user=self.programs.user, state=self.state, prefix=amanda.prefix, data_timeout=data_timeout, common=common))
+            user=self.programs.user, state=self.state, prefix=amanda.prefix, data_timeout=data_timeout, at_once=at_once, common=common))
         (self.configuration / "disklist").write_text("")
         amanda.configure_client('conf "daily"', 'amdump-server "localhost"', 'index-server "localhost"', 'tape-server "localhost"',
                                 f'auth "{auth}"', common, self.connection, client_settings)
@@ -184,7 +184,7 @@ class Server:
         if program in ("amgtar", "ambsdtar"):
             chosen = f'    program "APPLICATION"\n    application "{program}"\n'
         with open(self.configuration / "disklist", "a", encoding="ascii") as disks:
-            disks.write(f"localhost {name} {directory} {{\n{_DUMPTYPE.format(auth=self.auth)}{chosen}"
+            disks.write(f"localhost {name} {directory} {{\n{_DUMPTYPE.format(auth=self.auth, at_once=self.at_once)}{chosen}"
                         f"    compress {compress}\n{self.connection}{settings}\n}}\n")
         self.disks[name] = directory
 
@@ -203,10 +203,10 @@ class Server:
             status = self.command("amadmin", "daily", option, "localhost", stdout=log, stderr=log).wait()
         assert status == 0, f"amadmin {option} ended with {status}: see {log.name}"
 
-    def begin_amdump(self) -> subprocess.Popen:
-        """Start amdump. See finish_amdump."""
+    def begin_amdump(self, *words: str) -> subprocess.Popen:
+        """Start amdump with these arguments besides the usual one. See finish_amdump."""
         with open(self.logs / "amdump.log", "wb") as log:
-            return self.command("amdump", "daily", stdout=log, stderr=log)
+            return self.command("amdump", "daily", *words, stdout=log, stderr=log)
 
     def finish_amdump(self, process: subprocess.Popen, seconds: float = 240) -> Run:
         """Wait for a run's end and read its log."""

@@ -1,6 +1,5 @@
 """What must hold for a whole backup, of whatever kind."""
 
-import re
 from pathlib import Path
 from typing import Iterator
 
@@ -8,7 +7,7 @@ import pytest
 
 from .archive import differing
 from .backup import DISKS, LEVELS, Backup, Kind, Maker
-from .evidence import Evidence, error_lines, expected_index
+from .evidence import Evidence, client_debug_files, error_lines, expected_index
 from .installation import Installation
 from .processes import others, wait_until
 from .watch import Seen
@@ -79,7 +78,7 @@ class WholeBackup:
     @pytest.fixture
     def dump(self, backup: Backup, disk: str, level: int) -> Evidence:
         """One dump of it."""
-        return Evidence(backup, disk, level)
+        return backup.dump(disk, level)
 
     @each_disk
     @each_level
@@ -103,13 +102,7 @@ class WholeBackup:
     @each_disk
     @each_level
     def test_both_sides_have_the_same_checksums(self, dump):
-        checksums, level = dump.checksums(), dump.level
-        both = f"{checksums.native} {checksums.client}"
-        dumper = rf"^(SUCCESS|STRANGE) dumper localhost {dump.disk} ([0-9]+ )?{level} {both} "
-        taper = rf"^DONE taper .* localhost {dump.disk} [0-9]+ 1 {level} {both} {checksums.client} "
-        for pattern in dumper, taper:
-            lines = dump.log_lines()
-            assert [line for line in lines if re.match(pattern, line)], f"{pattern} matches none of:\n" + "\n".join(lines)
+        assert dump.missing_log_lines() == [], "they match none of:\n" + "\n".join(dump.log_lines())
 
     @each_disk
     @each_level
@@ -153,10 +146,7 @@ class WholeBackup:
         assert_same(backup.sources["big", 0], backup.recovered)
 
     def test_debug_files_tell_of_no_error(self, backup):
-        """amrecover's are left out: they tell of every port it found in use."""
-        debug = backup.amanda.debug
-        files = [path for folder in ("amandad", "client") for path in (debug / folder).rglob("*.debug")
-                 if not path.name.startswith("amrecover.")]
+        files = client_debug_files(backup.amanda)
         assert len(files) >= 8, files
         assert error_lines(files) == []
 
