@@ -176,14 +176,10 @@ class Maker:
 
     def _recover(self, disk: str) -> dict:
         """Everything of a disk through amrecover, that is over the network from the server's index and tapes."""
-        target, log = SCRATCH / "recovered" / disk, self.server.logs / "amrecover.log"
+        target = SCRATCH / "recovered" / disk
         shutil.rmtree(target, ignore_errors=True)
-        target.mkdir(parents=True)
-        orders = f"sethost localhost\nsetdisk {disk}\nadd *\nextract\nY\nY\nquit\n"
-        with log.open("wb") as output:
-            status = subprocess.run([self.server.programs.path / "amrecover", "daily"], cwd=target, input=orders.encode(),
-                                    stdout=output, stderr=output).returncode
-        assert status == 0, f"amrecover ended with status {status}: {log.read_text(errors='replace')[-2000:]}"
+        done = self.server.recover(disk, target, "*")
+        assert done.returncode == 0, f"amrecover ended with {done.returncode}: {done.stdout.decode(errors='replace')[-2000:]}"
         # amrecover was asked for what is in the top folder, not for the folder itself.
         shutil.copystat(self.data / disk, target)
         return describe(target)

@@ -272,6 +272,14 @@ class Server:
         path.unlink()
         return image
 
+    def recover(self, disk: str, target: Path, *names: str) -> subprocess.CompletedProcess:
+        """Extract these names of a disk's top folder through amrecover, over the network from the index and the tapes."""
+        target.mkdir(parents=True)
+        orders = "".join(f"{order}\n" for order in
+                         ("sethost localhost", f"setdisk {disk}", *(f"add {name}" for name in names), "extract", "Y", "Y", "quit"))
+        return subprocess.run([self.programs.path / "amrecover", "daily"], cwd=target, input=orders.encode(), timeout=600,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
     def restore_differences(self, disk: str, run: Run, program: str = "tar") -> list[str]:
         """The names by which a restore of a disk's dump differs from its source."""
         restored = SCRATCH / "restored" / disk
