@@ -25,8 +25,8 @@ backup=(e2fsprogs gzip libarchive-tools libencode-locale-perl libjson-perl libxm
 tests=(busybox libexpect-perl python3 python3-crcmod python3-pytest samba-libs)
 # clang for the fuzz target in C, mandoc to check the man pages.
 check=(clang cpio g++ libclang-rt-dev mandoc python3 shellcheck valgrind)
-# A fast CRC-32C for the floor, perf to count system calls, bsdtar as a rival, and what the report is made with.
-bench=(gnuplot-nox libarchive-tools libisal-dev linux-perf python3)
+# A fast CRC-32C for the floor, perf to count system calls, bsdtar as a rival, the tests' fixtures, and what the report is made with.
+bench=(gnuplot-nox libarchive-tools libisal-dev linux-perf python3 python3-crcmod)
 
 # Rust, by the names of Debian 13's packages. The check needs more of it, see below.
 rust=(cargo rustc)

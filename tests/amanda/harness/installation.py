@@ -10,32 +10,34 @@ from pathlib import Path
 from . import certificates
 
 SCRATCH = Path("/run/amrelay-tests")
+BUILD = Path(__file__).parents[3] / "build"
 # The debug files of a server that is not the installed Amanda's.
 SERVER_DEBUG = SCRATCH / "server-debug"
 # What scripts/tools.sh has unpacked.
-TOOLS = Path(__file__).parents[3] / "build/tools"
+TOOLS = BUILD / "tools"
 
 
 class Installation:
     """An installed Amanda. What tests write below its prefix goes to memory and ends with the sandbox."""
 
-    def __init__(self) -> None:
-        self.prefix = Path(os.environ["AMANDA_PREFIX"])
+    def __init__(self, kind: str = "") -> None:
+        """The installation that the environment names; or that of a kind (as AMRELAY names them), at its usual place."""
+        chosen = kind or os.environ.get("AMRELAY", "yes")
+        self.patched = chosen == "yes"
+        # As scripts/lib/common.sh names what belongs to each kind.
+        self.variant = {"yes": "relay", "no": "plain"}.get(chosen, chosen)
+        self.prefix = BUILD / f"prefix-{self.variant}" if kind else Path(os.environ["AMANDA_PREFIX"])
         self.user = os.environ.get("AMANDA_USER", "amandabackup")
         entry = pwd.getpwnam(self.user)
         self.uid, self.gid, self.home = entry.pw_uid, entry.pw_gid, Path(entry.pw_dir)
-        kind = os.environ.get("AMRELAY", "yes")
-        self.patched = kind == "yes"
-        # As scripts/lib/common.sh names what belongs to each kind.
-        self.variant = {"yes": "relay", "no": "plain"}.get(kind, kind)
         self.libexec = self.prefix / "libexec/amanda"
         self.debug = self.prefix / "debug"
-        self.kept = Path(__file__).parents[3] / "build/run" / f"{self.variant}-tests"
+        self.kept = BUILD / "run" / f"{self.variant}-tests"
         self.client_config = self.prefix / "etc/amanda/amanda-client.conf"
 
     def lay_over(self) -> None:
         """Put a writable layer in memory over the prefix."""
-        upper, work = SCRATCH / "upper", SCRATCH / "work"
+        upper, work = SCRATCH / f"upper-{self.variant}", SCRATCH / f"work-{self.variant}"
         for directory in upper, work:
             directory.mkdir(parents=True)
         SCRATCH.chmod(0o755)

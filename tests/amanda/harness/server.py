@@ -71,7 +71,7 @@ _DUMPTYPE = """\
     auth "{auth}"
     index yes
     holdingdisk required
-    estimate client
+    estimate {estimate}
     maxdumps {at_once}
 """
 
@@ -153,8 +153,11 @@ class Server:
             self.connection = shell.settings()
         return ""
 
-    def _inetd_line(self) -> str:
-        """How inetd starts amandad. Only root can read the host's key; amandad becomes Amanda's user once it knows who is calling."""
+    def inetd_line(self) -> str:
+        """How inetd starts amandad; a measured server has it start something else.
+
+        Only root can read the host's key; amandad becomes Amanda's user once it knows who is calling.
+        """
         service, user = ("k5amanda", "root") if self.auth == "krb5" else ("amanda", self.amanda.user)
         kind = "dgram udp wait" if self.auth in ("bsd", "bsdudp") else "stream tcp nowait"
         return f"{service} {kind} {user} {self.amanda.libexec}/amandad amandad -auth={self.auth} {_SERVICES}\n"
@@ -165,7 +168,7 @@ class Server:
             return
         assert _INETD.exists(), f"{_INETD} is missing: scripts/tools.sh openbsd-inetd"
         path = SCRATCH / "inetd.conf"
-        path.write_text(self._inetd_line())
+        path.write_text(self.inetd_line())
         with open(self.logs / "inetd.log", "wb") as log:
             self.inetd = subprocess.Popen([_INETD, "-d", path], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
 
@@ -178,13 +181,16 @@ class Server:
         while self.daemons:
             self.daemons.pop().close()
 
-    def add_disk(self, name: str, directory: Path, program: str = "GNUTAR", compress: str = "none", settings: str = "") -> None:
-        """A disk list entry with a dump type of its own; `settings` are lines of that besides the usual ones."""
+    def add_disk(self, name: str, directory: Path, program: str = "GNUTAR", compress: str = "none", settings: str = "",
+                 estimate: str = "client") -> None:
+        """A disk list entry with a dump type of its own; `settings` are lines of that besides the usual ones, `estimate` is who
+        finds out how much there is."""
         chosen = f'    program "{program}"\n'
         if program in ("amgtar", "ambsdtar"):
             chosen = f'    program "APPLICATION"\n    application "{program}"\n'
         with open(self.configuration / "disklist", "a", encoding="ascii") as disks:
-            disks.write(f"localhost {name} {directory} {{\n{_DUMPTYPE.format(auth=self.auth, at_once=self.at_once)}{chosen}"
+            disks.write(f"localhost {name} {directory} {{\n"
+                        f"{_DUMPTYPE.format(auth=self.auth, at_once=self.at_once, estimate=estimate)}{chosen}"
                         f"    compress {compress}\n{self.connection}{settings}\n}}\n")
         self.disks[name] = directory
 

@@ -1,0 +1,203 @@
+"""What one dump costs the client: with the patched Amanda, with upstream's, and with a bare chain; for scripts/bench-backup.sh.
+
+In each round each Amanda makes one amdump over bsdtcp on the loopback interface, at level 0, with an index, without compression.
+Both work in one sandbox and take turns with the floor (benches/floor.c) and tar alone. The processor time is that of all
+processes that inetd starts, which is the whole client (benches/client-cpu.c). The server estimates sizes by itself and the dump
+ends on a holding disk in memory, so that neither estimates nor tapes blur the figures.
+Prints lines of group, case, variant, metric and value, separated by tabs. All else goes to the standard error.
+"""
+
+import argparse
+import fcntl
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable
+
+from harness.installation import BUILD, SCRATCH, Installation
+from harness.measured import (HOLDING, both_amandas, figure, keep_in_memory, logs_kept, read_all, say, use_usual_congestion_control,
+                              warm)
+from harness.processes import wait_until
+from harness.server import Server
+
+PROGRAMS = BUILD / "bench/programs"
+# More than any dump here.
+_WARM = 2304
+# So many percent of a tape are never reached: dumps stay on the holding disk.
+_SETTINGS = "flush-threshold-scheduled 1000\nflush-threshold-dumped 1000\ntaperflush 1000\nautoflush yes\n"
+_COUNTED = "raw_syscalls:sys_enter"
+# As start_backup in Amanda's client-src/sendbackup-gnutar.c calls it, or ambsdtar_build_argv in application-src/ambsdtar.c.
+_TARS = {"GNUTAR": ["tar", "--listed-incremental", str(SCRATCH / "snapshot"), "--sparse", "--ignore-failed-read"],
+         "ambsdtar": ["bsdtar", "--options=hdrcharset=BINARY"]}
+# perf cannot count the calls of ambsdtar, which is set-uid.
+_VARIANTS = {"GNUTAR": ["patched", "upstream", "floor", "tar", "calls"], "ambsdtar": ["patched", "upstream", "floor", "tar"]}
+
+
+def counter(file: Path) -> list[str]:
+    """The beginning of a command whose system calls are counted into a file."""
+    perf = shutil.which("perf")
+    assert perf, "perf is not installed"
+    return [perf, "stat", "-x,", "-e", _COUNTED, "-o", str(file)]
+
+
+def calls_in(file: Path) -> int:
+    """The sum of what perf counted."""
+    fields = [line.split(",") for line in file.read_text().splitlines()]
+    return sum(int(field[0]) for field in fields if field[2:3] == [_COUNTED])
+
+
+class MeasuredServer(Server):
+    """A server whose inetd starts the client below a launcher that sums its processor time."""
+
+    def __init__(self, amanda: Installation, calls: Path | None = None) -> None:
+        """`calls` is where the client's system calls are counted, if they are."""
+        self.calls = calls
+        self.times = SCRATCH / "logs/client.times"
+        self.times.parent.mkdir(parents=True, exist_ok=True)
+        self.times.write_bytes(b"")
+        super().__init__(amanda, settings=_SETTINGS, data_timeout=120)
+        keep_in_memory(HOLDING)
+
+    def inetd_line(self) -> str:
+        """The launcher takes amandad's place: its words are a program, and then that program's own from its name on.
+
+        perf comes between them, as root's. The kernel takes its counter from a program that is set-uid (runtar), so that the calls
+        of tar --create are missing. strace would see them, but would make tar so slow that all who read from it find little at a
+        time and call more often.
+        """
+        user, amandad = self.amanda.user, f"{self.amanda.libexec}/amandad"
+        words = [amandad, "amandad"]
+        if self.calls:
+            count = counter(self.calls)
+            words = [count[0], *count, "--append", "setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", amandad]
+            user = "root"
+        launcher = f"{PROGRAMS}/client-cpu client-cpu {self.times}"
+        return f"amanda stream tcp nowait {user} {launcher} {' '.join(words)} -auth=bsdtcp amdump\n"
+
+    def client_seconds(self) -> float:
+        """The processor time of the client, user and system, once all its processes have ended."""
+        with self.times.open() as times:
+            def locked() -> bool:
+                try:
+                    fcntl.flock(times, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    return False
+                return True
+
+            assert wait_until(locked, 60), "processes of the client do not end"
+            return sum(map(float, times.read().split()))
+
+    def close(self) -> None:
+        """Free the holding disk, too."""
+        super().close()
+        subprocess.run(["umount", HOLDING], check=True)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one stream: the client's processor time and the elapsed one, in seconds, and its bytes."""
+
+    processor: float
+    elapsed: float
+    size: int
+
+    def per_gib(self, amount: float) -> float:
+        """So much of something, for each GiB of it."""
+        return amount / (self.size / (1 << 30))
+
+
+class Bench:
+    """The measurements of one program's dumps; each prints its figures."""
+
+    def __init__(self, program: str, quick: bool) -> None:
+        self.program, self.quick = program, quick
+        self.group = "backup" if program == "GNUTAR" else program
+        self.amandas = both_amandas()
+        self.measures: dict[str, Callable[[Path, int], None]] = {
+            "patched": lambda tree, number: self._measure_amanda("patched", tree),
+            "upstream": lambda tree, number: self._measure_amanda("upstream", tree),
+            "floor": lambda tree, number: self._tell("floor", tree, self._chain(tree)),
+            "tar": lambda tree, number: self._tell("tar alone", tree, self._chain(tree, "--alone")),
+            "calls": self._measure_calls}
+
+    def _figure(self, variant: str, tree: Path, metric: str, value: float) -> None:
+        figure(self.group, label(tree), variant, metric, value)
+
+    def _tell(self, variant: str, tree: Path, cost: Cost) -> None:
+        self._figure(variant, tree, "CPU s/GiB", cost.per_gib(cost.processor))
+        self._figure(variant, tree, "elapsed s", cost.elapsed)
+
+    def _measure_amanda(self, variant: str, tree: Path) -> None:
+        self._tell(variant, tree, self._dump(self.amandas[variant], tree))
+
+    def _dump(self, amanda: Installation, tree: Path, calls: Path | None = None) -> Cost:
+        """One amdump of a tree; the elapsed time is by the dumper's clock."""
+        amanda.reset()
+        server = MeasuredServer(amanda, calls)
+        with logs_kept(amanda):
+            try:
+                server.add_disk(tree.name, tree, self.program, settings="    dumpcycle 0\n", estimate="server")
+                warm(HOLDING, _WARM)
+                run = server.amdump()
+                told = run.log.read_text(errors="replace")
+                done = re.search(r"^SUCCESS dumper .*\[sec ([0-9.]+) kb ([0-9]+) ", told, re.MULTILINE)
+                assert run.status == 0 and done, f"amdump ended with status {run.status}: {told}"
+                return Cost(server.client_seconds(), float(done[1]), int(done[2]) << 10)
+            finally:
+                server.close()
+
+    def _chain(self, tree: Path, *options: str) -> Cost:
+        """The floor, or tar alone."""
+        (SCRATCH / "snapshot").unlink(missing_ok=True)
+        done = subprocess.run([PROGRAMS / "floor", *options, *_TARS[self.program], "--create", "--file", "-", "--directory", tree,
+                               "--one-file-system", "--totals", "."], capture_output=True, text=True)
+        assert done.returncode == 0, f"the floor ended with status {done.returncode}: {done.stderr}"
+        user, system, elapsed, size = done.stdout.split()
+        return Cost(float(user) + float(system), float(elapsed), int(size))
+
+    def _measure_calls(self, tree: Path, number: int) -> None:
+        """System calls, of the big files only, in dumps that are not timed."""
+        if not tree.name.endswith("MiB") or (self.quick and number > 1):
+            return
+        file = SCRATCH / "calls"
+        alone = self._chain(tree, "--alone", *counter(file))
+        tar_calls = calls_in(file)
+        self._figure("tar alone", tree, "calls/GiB", alone.per_gib(tar_calls))
+        for variant, amanda in self.amandas.items():
+            file.unlink()
+            cost = self._dump(amanda, tree, file)
+            calls = calls_in(file)
+            self._figure(variant, tree, "calls/GiB", cost.per_gib(calls + tar_calls))
+            self._figure(variant, tree, "calls/GiB without tar", cost.per_gib(calls))
+
+
+def label(tree: Path) -> str:
+    """What a tree is called in the figures."""
+    return tree.name.replace("-", " ")
+
+
+def main() -> int:
+    """All rounds of all trees."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--program", choices=_TARS, default="GNUTAR")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="count calls once")
+    parser.add_argument("--variants", nargs="*", help="which of them are measured, if not all")
+    parser.add_argument("trees", nargs="+", type=Path)
+    options = parser.parse_args()
+    bench = Bench(options.program, options.quick)
+    use_usual_congestion_control()
+    for tree in options.trees:
+        read_all(tree)
+        for number in range(1, options.rounds + 1):
+            say(f"{label(tree)}, round {number} of {options.rounds}")
+            for variant in options.variants or _VARIANTS[options.program]:
+                bench.measures[variant](tree, number)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

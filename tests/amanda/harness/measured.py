@@ -1,0 +1,85 @@
+"""What measurements with a real Amanda share: two Amandas in one sandbox, memory, and the lines of figures."""
+
+import contextlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Iterator
+
+from .installation import SCRATCH, Installation
+
+MIB = 1 << 20
+HOLDING = SCRATCH / "server/holding"
+
+
+def say(words: str) -> None:
+    """Tell people what is being measured."""
+    print(f"==> {words}", file=sys.stderr, flush=True)
+
+
+def figure(group: str, case: str, variant: str, metric: str, value: float) -> None:
+    """Print one figure, as lib/bench_report.py reads it."""
+    print(group, case, variant, metric, f"{value:.4f}".rstrip("0").rstrip("."), sep="\t", flush=True)
+
+
+def both_amandas() -> dict[str, Installation]:
+    """The patched one and upstream's, each over a writable layer."""
+    amandas = {"patched": Installation("yes"), "upstream": Installation("upstream")}
+    for amanda in amandas.values():
+        amanda.lay_over()
+        amanda.kept = amanda.kept.with_name(f"{amanda.variant}-bench")
+    return amandas
+
+
+@contextlib.contextmanager
+def logs_kept(amanda: Installation) -> Iterator[None]:
+    """Where it fails, the logs outlive the sandbox."""
+    try:
+        yield
+    except Exception:
+        say(f"The logs of what failed are in {amanda.keep_logs('failed')}")
+        raise
+
+
+def use_usual_congestion_control() -> None:
+    """Use Linux's own congestion control, or what comes next to it where a namespace may not have that.
+
+    The machine's may be bbr, which sets a timer for every burst.
+    """
+    for name in "cubic", "reno":
+        done = subprocess.run(["sysctl", "-qw", f"net.ipv4.tcp_congestion_control={name}"], stderr=subprocess.DEVNULL)
+        if done.returncode == 0:
+            return
+    raise AssertionError("the congestion control cannot be chosen")
+
+
+def keep_in_memory(folder: Path) -> None:
+    """Let what is written below a folder cost no disk; it stays its owner's."""
+    folder.mkdir(parents=True, exist_ok=True)
+    owner = folder.stat()
+    options = f"mode=755,uid={owner.st_uid},gid={owner.st_gid},size=50%"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], check=True)
+
+
+def warm(folder: Path, mebibytes: int) -> None:
+    """Use memory of a folder in memory, and free it again.
+
+    What a virtual machine has free, its host may have taken away, and who writes to it then waits for it: up to three seconds a
+    gigabyte. What was free until a moment ago is still there.
+    """
+    path, block = folder / "warm", bytes(MIB)
+    with path.open("wb") as file:
+        for _ in range(mebibytes):
+            file.write(block)
+    path.unlink()
+
+
+def read_all(tree: Path) -> None:
+    """Have all files of a tree in the page cache."""
+    block = bytearray(MIB)
+    for folder, _, names in os.walk(tree):
+        for name in names:
+            with open(os.path.join(folder, name), "rb", buffering=0) as file:
+                while file.readinto(block):
+                    pass
