@@ -2,8 +2,8 @@
 # test-amanda.sh [FILE...] [PYTEST-ARGUMENT...]: runs the tests of tests/amanda against a real Amanda.
 #
 # Each test file (all of them unless some are named) runs in a sandbox of its own, as many at once as there are processors; where
-# a file has classes, each of them does. FILE::TEST is one test or class; arguments such as -k EXPRESSION are pytest's. What pytest prints, and its JUnit reports, are in
-# build/run/VARIANT-tests.
+# a file has classes, each of them does. FILE::TEST is one test or class; arguments such as -k EXPRESSION are pytest's. What pytest
+# prints, and its JUnit reports, are in build/run/VARIANT-tests.
 # Variables: see lib/common.sh; and JOBS, how many files run at once.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"

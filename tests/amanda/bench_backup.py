@@ -18,10 +18,8 @@ from pathlib import Path
 from typing import Callable
 
 from harness.installation import BUILD, SCRATCH, Installation
-from harness.measured import (HOLDING, both_amandas, figure, keep_in_memory, logs_kept, read_all, say, use_usual_congestion_control,
-                              warm)
+from harness.measured import MemoryServer, both_amandas, figure, logs_kept, read_all, say, use_usual_congestion_control
 from harness.processes import wait_until
-from harness.server import Server
 
 PROGRAMS = BUILD / "bench/programs"
 # More than any dump here.
@@ -49,7 +47,7 @@ def calls_in(file: Path) -> int:
     return sum(int(field[0]) for field in fields if field[2:3] == [_COUNTED])
 
 
-class MeasuredServer(Server):
+class MeasuredServer(MemoryServer):
     """A server whose inetd starts the client below a launcher that sums its processor time."""
 
     def __init__(self, amanda: Installation, calls: Path | None = None) -> None:
@@ -58,8 +56,7 @@ class MeasuredServer(Server):
         self.times = SCRATCH / "logs/client.times"
         self.times.parent.mkdir(parents=True, exist_ok=True)
         self.times.write_bytes(b"")
-        super().__init__(amanda, settings=_SETTINGS, data_timeout=120)
-        keep_in_memory(HOLDING)
+        super().__init__(amanda, settings=_SETTINGS)
 
     def inetd_line(self) -> str:
         """The launcher takes amandad's place: its words are a program, and then that program's own from its name on.
@@ -89,11 +86,6 @@ class MeasuredServer(Server):
 
             assert wait_until(locked, 60), "processes of the client do not end"
             return sum(map(float, times.read().split()))
-
-    def close(self) -> None:
-        """Free the holding disk, too."""
-        super().close()
-        subprocess.run(["umount", HOLDING], check=True)
 
 
 @dataclass(frozen=True)
@@ -140,7 +132,7 @@ class Bench:
         with logs_kept(amanda):
             try:
                 server.add_disk(tree.name, tree, self.program, settings="    dumpcycle 0\n", estimate="server")
-                warm(HOLDING, _WARM)
+                server.warm(_WARM)
                 run = server.amdump()
                 told = run.log.read_text(errors="replace")
                 done = re.search(r"^SUCCESS dumper .*\[sec ([0-9.]+) kb ([0-9]+) ", told, re.MULTILINE)

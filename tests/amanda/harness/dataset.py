@@ -66,7 +66,7 @@ def make_long_listing(top: Path) -> None:
         (folder / str(number)).touch()
 
 
-def _write_random(path: Path, megabytes: int) -> None:
+def write_random(path: Path, megabytes: int) -> None:
     """Bytes that no compression or zero detection can shorten."""
     with path.open("wb") as file:
         for _ in range(megabytes):
@@ -77,7 +77,7 @@ def make_big(top: Path, megabytes: int) -> None:
     """Four big files, a sparse one (data, a hole, data, a hole to its end), a few links."""
     top.mkdir(parents=True, exist_ok=True)
     for number in range(1, 5):
-        _write_random(top / f"big {number}", (megabytes + 3) // 4)
+        write_random(top / f"big {number}", (megabytes + 3) // 4)
     with (top / "sparse").open("wb") as file:
         file.truncate(64 << 20)
         for offset, size in (10 << 20, 5000), (40 << 20, 70000):
@@ -120,7 +120,7 @@ def change_big(top: Path) -> None:
     (top / "big 3").rename(top / "renamed big 3")
     (top / "big 4").unlink()
     (top / "few/hard link").unlink()
-    _write_random(top / "new big", 1)
+    write_random(top / "new big", 1)
 
 
 class FileSystem:

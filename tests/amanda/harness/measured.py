@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Iterator
 
 from .installation import SCRATCH, Installation
+from .server import Server
 
 MIB = 1 << 20
-HOLDING = SCRATCH / "server/holding"
 
 
 def say(words: str) -> None:
@@ -62,19 +62,6 @@ def keep_in_memory(folder: Path) -> None:
     subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], check=True)
 
 
-def warm(folder: Path, mebibytes: int) -> None:
-    """Use memory of a folder in memory, and free it again.
-
-    What a virtual machine has free, its host may have taken away, and who writes to it then waits for it: up to three seconds a
-    gigabyte. What was free until a moment ago is still there.
-    """
-    path, block = folder / "warm", bytes(MIB)
-    with path.open("wb") as file:
-        for _ in range(mebibytes):
-            file.write(block)
-    path.unlink()
-
-
 def read_all(tree: Path) -> None:
     """Have all files of a tree in the page cache."""
     block = bytearray(MIB)
@@ -83,3 +70,29 @@ def read_all(tree: Path) -> None:
             with open(os.path.join(folder, name), "rb", buffering=0) as file:
                 while file.readinto(block):
                     pass
+
+
+class MemoryServer(Server):
+    """A server with a holding disk in memory."""
+
+    def __init__(self, amanda: Installation, **options: object) -> None:
+        super().__init__(amanda, data_timeout=120, **options)
+        self.holding = self.state / "holding"
+        keep_in_memory(self.holding)
+
+    def warm(self, mebibytes: int) -> None:
+        """Use so much of that memory, and free it again.
+
+        What a virtual machine has free, its host may have taken away, and who writes to it then waits for it: up to three seconds a
+        gigabyte. What was free until a moment ago is still there.
+        """
+        path, block = self.holding / "warm", bytes(MIB)
+        with path.open("wb") as file:
+            for _ in range(mebibytes):
+                file.write(block)
+        path.unlink()
+
+    def close(self) -> None:
+        """Free the memory, too."""
+        super().close()
+        subprocess.run(["umount", self.holding], check=True)

@@ -73,10 +73,21 @@ def descriptors(pid: int) -> dict[int, str]:
     return found
 
 
-def processor_seconds(pid: int) -> float:
-    """The processor time of a process so far, user and system."""
+def ticks(pid: int) -> int:
+    """The processor time of a process so far, user and system, in ticks of the kernel's clock."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return int(fields[11]) + int(fields[12])
+
+
+def processor_seconds(pid: int) -> float:
+    """The same in seconds."""
+    return ticks(pid) / os.sysconf("SC_CLK_TCK")
+
+
+def wake_ups(pid: int) -> int:
+    """How often the threads of a process have gone to sleep of their own accord: once for each time they woke up."""
+    return sum(int(line.split()[1]) for status in Path(f"/proc/{pid}/task").glob("*/status")
+               for line in status.read_text().splitlines() if line.startswith("voluntary_ctxt_switches"))
 
 
 def name_of(pid: int) -> str:

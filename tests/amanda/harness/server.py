@@ -125,7 +125,8 @@ class Server:
             (self.state / name).mkdir(parents=True)
         common = self._prepare_connection()
         (self.configuration / "amanda.conf").write_text(settings + _CONFIGURATION.format(
-            user=self.programs.user, state=self.state, prefix=amanda.prefix, data_timeout=data_timeout, at_once=at_once, common=common))
+            user=self.programs.user, state=self.state, prefix=amanda.prefix, data_timeout=data_timeout, at_once=at_once,
+            common=common))
         (self.configuration / "disklist").write_text("")
         amanda.configure_client('conf "daily"', 'amdump-server "localhost"', 'index-server "localhost"', 'tape-server "localhost"',
                                 f'auth "{auth}"', common, self.connection, client_settings)
@@ -189,8 +190,8 @@ class Server:
         if program in ("amgtar", "ambsdtar"):
             chosen = f'    program "APPLICATION"\n    application "{program}"\n'
         with open(self.configuration / "disklist", "a", encoding="ascii") as disks:
-            disks.write(f"localhost {name} {directory} {{\n"
-                        f"{_DUMPTYPE.format(auth=self.auth, at_once=self.at_once, estimate=estimate)}{chosen}"
+            usual = _DUMPTYPE.format(auth=self.auth, estimate=estimate, at_once=self.at_once)
+            disks.write(f"localhost {name} {directory} {{\n{usual}{chosen}"
                         f"    compress {compress}\n{self.connection}{settings}\n}}\n")
         self.disks[name] = directory
 
