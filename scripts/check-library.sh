@@ -42,7 +42,7 @@ for name in sys.argv[1:]:
 step "Format" cargo fmt --check
 step "Lints" cargo clippy --locked --all-targets -- -D warnings
 step "The programs of the measurements" check_benches
-step "Python scripts" check_python scripts/lib/*.py
+step "Python scripts" check_python scripts/lib/*.py tests/amanda/*.py tests/amanda/harness/*.py
 step "Links of the documents" check_links
 step "Pictures of the documents" check_pictures
 step "Documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
