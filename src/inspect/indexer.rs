@@ -198,8 +198,10 @@ fn deliver(backlog: &mut Backlog, interrupt: Option<BorrowedFd<'_>>) -> io::Resu
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::CStr;
     use std::fs::File;
     use std::io::Read as _;
+    use std::os::fd::OwnedFd;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
     use std::thread;
@@ -209,16 +211,20 @@ mod tests {
     use super::*;
     use crate::sys::pipe::pipe;
 
+    fn start_command(command: &CStr, output: OwnedFd) -> Indexer {
+        Indexer::start(Index::Command {
+            command: command.to_owned(),
+            output: output.into(),
+            errors: None,
+            started: None,
+        })
+    }
+
     /// A command that sees the end of its input too early says that all is well; that is not taken for the index's end.
     #[test]
     fn a_command_that_was_not_given_all_has_no_whole_index() {
         let (_reader, output) = pipe().unwrap();
-        let mut side = Indexer::start(Index::Command {
-            command: c"cat >/dev/null".to_owned(),
-            output: output.into(),
-            errors: None,
-            started: None,
-        });
+        let mut side = start_command(c"cat >/dev/null", output);
         side.see(b"some bytes");
         let copy = side.backlog_mut().unwrap();
         copy.fail(io::ErrorKind::OutOfMemory.into());
@@ -232,12 +238,7 @@ mod tests {
     #[test]
     fn a_command_is_fed_while_the_data_flows() {
         let (reader, output) = pipe().unwrap();
-        let mut side = Indexer::start(Index::Command {
-            command: c"cat".to_owned(),
-            output: output.into(),
-            errors: None,
-            started: None,
-        });
+        let mut side = start_command(c"cat", output);
         let mut shown = 0;
         while shown < INDEX_BUFFER / 2 {
             shown += side.see(&vec![0; PIECE]);

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::sync::OnceLock;
 
 use crate::support::c::{compile, program};
@@ -54,15 +54,21 @@ fn with_file(command: &mut Command, file: File) -> Output {
     command.stdin(file).output().expect("the program runs")
 }
 
-/// Gives a program its input through a pipe, which it may leave early.
-fn with_pipe(command: &mut Command, input: &[u8]) -> Output {
+/// A program with a pipe at each of its standard descriptors; that of its input.
+fn start_piped(command: &mut Command) -> (Child, ChildStdin) {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .expect("the program runs");
-    let mut stdin = child.stdin.take().expect("a pipe");
+    let stdin = child.stdin.take().expect("a pipe");
+    (child, stdin)
+}
+
+/// Gives a program its input through a pipe, which it may leave early.
+fn with_pipe(command: &mut Command, input: &[u8]) -> Output {
+    let (child, mut stdin) = start_piped(command);
     std::thread::scope(|scope| {
         scope.spawn(move || stdin.write_all(input));
         child.wait_with_output().expect("the program ends")
@@ -307,14 +313,7 @@ fn tee_does_not_start_without_a_standard_descriptor() {
 
 #[test]
 fn tee_gives_up_when_its_time_is_over() {
-    let mut child = program(tee_program())
-        .args(["-t", "1"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program runs");
-    let mut stdin = child.stdin.take().expect("a pipe");
+    let (child, mut stdin) = start_piped(program(tee_program()).args(["-t", "1"]));
     stdin.write_all(b"some bytes").expect("a pipe takes them");
     let output = child.wait_with_output().expect("the program ends");
     let told = String::from_utf8(output.stderr).expect("text");
