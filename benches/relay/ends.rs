@@ -9,7 +9,6 @@ use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use amrelay::relay::frame::{Decoder, Part};
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll;
 use rustix::io::ioctl_fionread;
@@ -18,6 +17,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with};
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 use rustix::time::ClockId;
 
+use crate::decoder::{Decoder, Part};
 use crate::report::cpu;
 
 /// What a receiver and a writer have in hand.

@@ -10,10 +10,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use amrelay::event::EventLoop;
-use amrelay::relay::frame::Part;
 use amrelay::relay::{LinkKind, StreamOptions, TapCallback};
 use amrelay::sys::Descriptor;
 
+use crate::decoder::Part;
 use crate::ends::{Writers, connection, pipe, read_frames, spawn};
 use crate::report::{Settings, figure};
 use crate::streams::link;

@@ -9,6 +9,8 @@
 #![allow(clippy::print_stdout, reason = "a measurement prints its result")]
 #![allow(clippy::cast_precision_loss, reason = "figures need no exactness")]
 
+#[path = "../../tests/support/decoder.rs"]
+mod decoder;
 mod ends;
 mod latency;
 mod report;

@@ -4,10 +4,14 @@
 //! Run with scripts/fuzz.sh, or with cargo-fuzz (`cargo +nightly fuzz run frames`).
 #![no_main]
 
-use amrelay::relay::frame::{Decoder, HEADER_BYTES, MAX_FRAME, Part, TooLong, header};
+#[path = "../../tests/support/decoder.rs"]
+mod decoder;
+
+use amrelay::relay::frame::{HEADER_BYTES, MAX_FRAME, header};
 use amrelay_fuzz::pattern;
 use amrelay_fuzz::program::{Amount, Sequence};
 use arbitrary::Arbitrary;
+use decoder::{Decoder, Part, TooLong};
 use libfuzzer_sys::fuzz_target;
 
 #[derive(Debug, Arbitrary)]

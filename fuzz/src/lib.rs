@@ -6,6 +6,8 @@
 
 pub mod abi;
 pub mod archive;
+#[path = "../../tests/support/decoder.rs"]
+mod decoder;
 pub mod pattern;
 pub mod program;
 pub mod relay;

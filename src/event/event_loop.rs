@@ -106,45 +106,41 @@ impl EventLoop {
     }
 
     /// Turns the loop until the event has fired or has been released (a wait event: until it has been released), or no
-    /// event but wait events is active.
+    /// event but wait events is active. Returns how many turns that took, without those of callbacks.
     ///
     /// # Errors
     /// `NotFound` if the event has been released before; those of [`EventLoop::turns`].
-    pub fn wait(&self, id: EventId) -> io::Result<()> {
+    pub fn wait(&self, id: EventId) -> io::Result<u64> {
         let done = self.0.registry.borrow_mut().waiter(id)?;
-        while !done.get() && self.has_live() {
-            self.turn(true)?;
-        }
-        Ok(())
+        self.turn_while(|| !done.get() && self.has_live())
     }
 
     /// Turns the loop until no event but wait events is active; with `nonblock`, at most once and without blocking.
+    /// Returns how many turns that took, without those of callbacks.
     ///
     /// # Errors
     /// Those of `epoll_wait(2)`. Nothing is lost then: the next call waits with a new poller. A poller that has to be
     /// replaced and cannot be, for want of descriptors or memory, is no error: the loop waits with poll(2) meanwhile,
     /// and tries again in each turn.
-    pub fn turns(&self, nonblock: bool) -> io::Result<()> {
-        while self.has_live() {
-            self.turn(!nonblock)?;
-            if nonblock {
-                break;
-            }
+    pub fn turns(&self, nonblock: bool) -> io::Result<u64> {
+        if !nonblock {
+            return self.turn_while(|| self.has_live());
         }
-        Ok(())
+        let live = self.has_live();
+        if live {
+            self.turn(false)?;
+        }
+        Ok(u64::from(live))
     }
 
     /// Turns the loop until [`EventLoop::quit`], waiting even when no event is active. A `quit` from before the call
-    /// does not count.
+    /// does not count. Returns how many turns that took, without those of callbacks.
     ///
     /// # Errors
     /// Those of [`EventLoop::turns`].
-    pub fn run(&self) -> io::Result<()> {
+    pub fn run(&self) -> io::Result<u64> {
         self.0.quit.set(false);
-        while !self.0.quit.get() {
-            self.turn(true)?;
-        }
-        Ok(())
+        self.turn_while(|| !self.0.quit.get())
     }
 
     /// Makes every [`EventLoop::run`] on the stack return at the end of its turn.
@@ -152,10 +148,13 @@ impl EventLoop {
         self.0.quit.set(true);
     }
 
-    /// How many turns the loop has made: for statistics, and to tell waiting from spinning.
-    #[must_use]
-    pub fn turn_count(&self) -> u64 {
-        self.0.turns.get()
+    fn turn_while(&self, wanted: impl Fn() -> bool) -> io::Result<u64> {
+        let mut turns = 0;
+        while wanted() {
+            self.turn(true)?;
+            turns += 1;
+        }
+        Ok(turns)
     }
 
     fn has_live(&self) -> bool {

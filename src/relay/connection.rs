@@ -377,10 +377,6 @@ impl Carrier for Connection {
         true
     }
 
-    fn idle(&self, key: Key) {
-        self.state.borrow_mut().outgoing.schedule.set_idle(key);
-    }
-
     fn detach(&self, key: Key) {
         let mut state = self.state.borrow_mut();
         let rescued = if state.outgoing.is_in_flight(key) {

@@ -249,7 +249,6 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::super::frame::{Decoder, Part};
     use super::*;
 
     const STREAMS: usize = 5;
@@ -396,31 +395,25 @@ mod tests {
 
     /// What each handle sent, and the handles that ended, in order.
     fn decode(mut output: &[u8]) -> (Vec<Vec<u8>>, Vec<Vec<u8>>, Vec<u32>) {
-        let mut decoder = Decoder::default();
         let (mut streams, mut controls, mut ended) =
             (vec![Vec::new(); STREAMS], Vec::new(), Vec::new());
-        while let Some(part) = decoder.next_part(&mut output).unwrap() {
-            match part {
-                Part::Frame { handle, length: 0 } => ended.push(handle),
-                Part::Frame { handle, .. } => {
-                    assert!(!ended.contains(&handle), "a frame after the end");
-                    if handle >= CONTROL_HANDLE {
-                        assert_eq!(
-                            handle,
-                            CONTROL_HANDLE + u32::try_from(controls.len()).unwrap()
-                        );
-                        controls.push(Vec::new());
-                    }
-                }
-                Part::Payload { handle, bytes } if handle >= CONTROL_HANDLE => {
-                    controls.last_mut().unwrap().extend_from_slice(bytes);
-                }
-                Part::Payload { handle, bytes } => {
-                    streams[handle as usize].extend_from_slice(bytes);
-                }
+        let number = |bytes: &[u8]| u32::from_be_bytes(bytes.try_into().unwrap());
+        while !output.is_empty() {
+            let (header, rest) = output.split_at(HEADER_BYTES);
+            let (length, handle) = (number(&header[..4]), number(&header[4..]));
+            let (payload, rest) = rest.split_at(length as usize);
+            output = rest;
+            assert!(!ended.contains(&handle), "a frame after the end");
+            if handle >= CONTROL_HANDLE {
+                let next = CONTROL_HANDLE + u32::try_from(controls.len()).unwrap();
+                assert_eq!(handle, next);
+                controls.push(payload.to_vec());
+            } else if payload.is_empty() {
+                ended.push(handle);
+            } else {
+                streams[handle as usize].extend_from_slice(payload);
             }
         }
-        assert!(decoder.is_between_frames());
         (streams, controls, ended)
     }
 

@@ -1,13 +1,12 @@
 //! A stream: a local descriptor that is read into a link.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::fmt;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::rc::{Rc, Weak};
 
 use super::callback::{EndCallback, TapCallback};
-use super::error::Result;
 use super::frame_size::FrameSize;
 use super::schedule::Key;
 use super::source::{Loaded, Source};
@@ -19,8 +18,6 @@ use crate::sys::{Descriptor, Errno};
 pub(super) trait Carrier {
     /// The stream has bytes, or has ended. False if that was known already.
     fn ready(&self, key: Key) -> bool;
-    /// The stream gives nothing for now.
-    fn idle(&self, key: Key);
     /// Takes the stream off the connection. A frame of it that is in flight is completed without it.
     fn detach(&self, key: Key);
 }
@@ -63,20 +60,6 @@ impl Stream {
         Self { core }
     }
 
-    /// Reads nothing more before [`Stream::resume`], so that the writer is held back by its full pipe. A frame that was
-    /// begun is completed. Nothing happens to a stream that has ended.
-    pub fn pause(&self) {
-        self.core.pause();
-    }
-
-    /// Goes on after [`Stream::pause`]. Nothing happens to a stream that was not paused, or has ended.
-    ///
-    /// # Errors
-    /// EBADF when the descriptor is not open any more; the stream stays paused then.
-    pub fn resume(&self) -> Result<()> {
-        Ok(self.core.resume()?)
-    }
-
     /// How much was taken by the connection in whole frames, how it was moved, and what the stream waited for.
     #[must_use]
     pub fn stats(&self) -> Stats {
@@ -103,8 +86,6 @@ pub(super) struct StreamCore {
     tap: RefCell<Option<TapCallback>>,
     on_end: RefCell<Option<EndCallback>>,
     meter: RefCell<Meter>,
-    /// The host has paused the stream: the event is not active, and the schedule takes the stream for idle.
-    paused: Cell<bool>,
 }
 
 impl fmt::Debug for StreamCore {
@@ -143,7 +124,6 @@ impl StreamCore {
                 tap: RefCell::new(tap),
                 on_end: RefCell::new(on_end),
                 meter: RefCell::new(meter),
-                paused: Cell::new(false),
             }
         })
     }
@@ -159,25 +139,6 @@ impl StreamCore {
     /// The connection, while both it and the stream last.
     fn carrier(&self) -> Option<Rc<dyn Carrier>> {
         self.place.carrier.upgrade().filter(|_| self.is_running())
-    }
-
-    fn pause(&self) {
-        let Some(carrier) = self.carrier() else {
-            return;
-        };
-        self.paused.set(true);
-        self.event_loop.deactivate(self.event);
-        carrier.idle(self.place.key);
-        self.meter.borrow_mut().resume();
-    }
-
-    fn resume(&self) -> io::Result<()> {
-        if self.paused.get() && self.is_running() {
-            self.watch()?;
-            self.paused.set(false);
-            self.meter.borrow_mut().wait_for(Wait::Writer);
-        }
-        Ok(())
     }
 
     /// Asks to be told when the source has bytes.
@@ -238,11 +199,7 @@ impl StreamCore {
     pub(super) fn sent(&self, payload: usize, ready: bool) {
         let mut meter = self.meter.borrow_mut();
         meter.passed(payload as u64);
-        if self.paused.get() {
-            meter.resume();
-        } else {
-            meter.wait_for(if ready { Wait::Output } else { Wait::Writer });
-        }
+        meter.wait_for(if ready { Wait::Output } else { Wait::Writer });
     }
 
     /// Shows the bytes of a frame that is out.

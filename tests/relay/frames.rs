@@ -1,7 +1,9 @@
 //! The format of frames: any cut of a byte stream is decoded alike, and hostile bytes do no harm.
 
-use amrelay::relay::frame::{Decoder, MAX_FRAME, Part, TooLong, header};
+use amrelay::relay::frame::{MAX_FRAME, header};
 use proptest::prelude::*;
+
+use crate::support::decoder::{Decoder, Part, TooLong};
 
 /// Frames put together, from pieces of input of the lengths `cuts`.
 fn decode(bytes: &[u8], cuts: &[usize]) -> Result<Vec<(u32, Vec<u8>)>, TooLong> {

@@ -9,7 +9,6 @@ mod limit;
 mod memory_limit;
 mod order;
 mod packets_memory;
-mod pause;
 mod reentry;
 mod schedule;
 mod sink;

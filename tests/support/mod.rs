@@ -4,6 +4,7 @@
 pub(crate) mod allocation;
 pub(crate) mod alone;
 pub(crate) mod c;
+pub(crate) mod decoder;
 pub(crate) mod event;
 pub(crate) mod index;
 pub(crate) mod limit;

@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::rc::{Rc, Weak};
 
-use amrelay::relay::frame::{Decoder, HEADER_BYTES, Part};
+use amrelay::relay::frame::HEADER_BYTES;
 use amrelay::relay::{
     Callbacks, Error, ErrorCallback, Link, LinkKind, LinkOptions, Notification, SealCallback,
     Stream, StreamOptions, Taken, WriteCallback,
@@ -15,6 +15,7 @@ use amrelay::sys::{Descriptor, Errno};
 
 use super::strand::Strand;
 use super::{Action, Kind, World};
+use crate::decoder::{Decoder, Part};
 use crate::pattern;
 use crate::program::Amount;
 use crate::wire::{Got, Wire, get, put, set_nonblocking};

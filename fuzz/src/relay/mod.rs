@@ -57,12 +57,6 @@ pub enum Action {
     CloseSource {
         stream: u8,
     },
-    Pause {
-        stream: u8,
-    },
-    Resume {
-        stream: u8,
-    },
     FreeStream {
         stream: u8,
     },
@@ -136,8 +130,6 @@ impl World {
             Action::Turn => self.turn(),
             Action::Write { stream, .. }
             | Action::CloseSource { stream }
-            | Action::Pause { stream }
-            | Action::Resume { stream }
             | Action::FreeStream { stream } => {
                 if let Some(stream) = self.stream(stream) {
                     stream.act(action);
@@ -206,7 +198,6 @@ impl World {
         self.reactions.borrow_mut().clear();
         let streams = self.streams.borrow().clone();
         for stream in &streams {
-            stream.act(Action::Resume { stream: 0 });
             stream.act(Action::CloseSource { stream: 0 });
         }
         self.turn_until_quiet();

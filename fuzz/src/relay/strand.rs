@@ -77,20 +77,12 @@ impl Strand {
         match action {
             Action::Write { amount, .. } => self.write(amount),
             Action::CloseSource { .. } => drop(self.writing.take()),
-            Action::Pause { .. } => self.stream(Stream::pause),
-            Action::Resume { .. } => self.stream(|stream| stream.resume().unwrap()),
             Action::FreeStream { .. } => {
                 let stream = self.stream.take();
                 self.freed.set(self.freed.get() || stream.is_some());
                 drop(stream);
             }
             _ => unreachable!("not a stream's"),
-        }
-    }
-
-    fn stream(&self, action: impl FnOnce(&Stream)) {
-        if let Some(stream) = &*self.stream.borrow() {
-            action(stream);
         }
     }
 

@@ -7,12 +7,13 @@ use std::rc::{Rc, Weak};
 use std::thread::JoinHandle;
 
 use amrelay::event::{EventId, EventKind, EventLoop};
-use amrelay::relay::frame::{Decoder, Part, header};
+use amrelay::relay::frame::header;
 use amrelay::relay::{Sink, SinkOptions};
 use amrelay::sys::Descriptor;
 use rustix::net::Shutdown;
 
 use super::*;
+use crate::support::decoder::{Decoder, Part};
 
 /// What the host reads at once, Amanda's `NETWORK_BLOCK_BYTES`.
 pub(crate) const READ: usize = 32 * 1024;

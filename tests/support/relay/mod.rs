@@ -13,12 +13,13 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use amrelay::event::{EventKind, EventLoop};
-use amrelay::relay::frame::{Decoder, Part};
 use amrelay::relay::{
     EndCallback, ErrorCallback, Link, LinkKind, LinkOptions, Stream, StreamOptions,
 };
 use amrelay::sys::{Descriptor, Errno};
 use rustix::net::sockopt;
+
+use super::decoder::{Decoder, Part};
 
 pub(crate) mod inbound;
 pub(crate) mod outbound;
