@@ -27,10 +27,13 @@ _WARM = 2304
 # So many percent of a tape are never reached: dumps stay on the holding disk.
 _SETTINGS = "flush-threshold-scheduled 1000\nflush-threshold-dumped 1000\ntaperflush 1000\nautoflush yes\n"
 _COUNTED = "raw_syscalls:sys_enter"
-# As start_backup in Amanda's client-src/sendbackup-gnutar.c calls it, or ambsdtar_build_argv in application-src/ambsdtar.c.
-_TARS = {"GNUTAR": ["tar", "--listed-incremental", str(SCRATCH / "snapshot"), "--sparse", "--ignore-failed-read"],
-         "ambsdtar": ["bsdtar", "--options=hdrcharset=BINARY"]}
+# As start_backup in the patched client-src/sendbackup-gnutar.c calls it, or ambsdtar_build_argv in application-src/ambsdtar.c.
+_TARS = {"GNUTAR": ["tar", "--listed-incremental", str(SCRATCH / "snapshot"), "--sparse", "--ignore-failed-read", "--blocking-factor",
+                    "256"],
+         "ambsdtar": ["bsdtar", "--options=hdrcharset=BINARY", "--block-size", "256"]}
 # perf cannot count the calls of ambsdtar, which is set-uid.
+# Sizes of tar's records, in its units of 512 bytes. They are measured only where they are asked for.
+_RECORDS = (20, 64, 128, 256, 512)
 _VARIANTS = {"GNUTAR": ["patched", "upstream", "floor", "tar", "calls"], "ambsdtar": ["patched", "upstream", "floor", "tar"]}
 
 
@@ -50,13 +53,13 @@ def calls_in(file: Path) -> int:
 class MeasuredServer(MemoryServer):
     """A server whose inetd starts the client below a launcher that sums its processor time."""
 
-    def __init__(self, amanda: Installation, calls: Path | None = None) -> None:
+    def __init__(self, amanda: Installation, calls: Path | None = None, client_settings: str = "") -> None:
         """`calls` is where the client's system calls are counted, if they are."""
         self.calls = calls
         self.times = SCRATCH / "logs/client.times"
         self.times.parent.mkdir(parents=True, exist_ok=True)
         self.times.write_bytes(b"")
-        super().__init__(amanda, settings=_SETTINGS)
+        super().__init__(amanda, settings=_SETTINGS, client_settings=client_settings)
 
     def inetd_line(self) -> str:
         """The launcher takes amandad's place: its words are a program, and then that program's own from its name on.
@@ -113,7 +116,7 @@ class Bench:
             "upstream": lambda tree, number: self._measure_amanda("upstream", tree),
             "floor": lambda tree, number: self._tell("floor", tree, self._chain(tree)),
             "tar": lambda tree, number: self._tell("tar alone", tree, self._chain(tree, "--alone")),
-            "calls": self._measure_calls}
+            "calls": self._measure_calls, "records": lambda tree, number: self._measure_records(tree)}
 
     def _figure(self, variant: str, tree: Path, metric: str, value: float) -> None:
         figure(self.group, label(tree), variant, metric, value)
@@ -125,10 +128,15 @@ class Bench:
     def _measure_amanda(self, variant: str, tree: Path) -> None:
         self._tell(variant, tree, self._dump(self.amandas[variant], tree))
 
-    def _dump(self, amanda: Installation, tree: Path, calls: Path | None = None) -> Cost:
+    def _measure_records(self, tree: Path) -> None:
+        for blocks in _RECORDS:
+            setting = f'property "tar-blocksize" "{blocks}"'
+            self._tell(f"records of {blocks // 2} KiB", tree, self._dump(self.amandas["patched"], tree, client_settings=setting))
+
+    def _dump(self, amanda: Installation, tree: Path, calls: Path | None = None, client_settings: str = "") -> Cost:
         """One amdump of a tree; the elapsed time is by the dumper's clock."""
         amanda.reset()
-        server = MeasuredServer(amanda, calls)
+        server = MeasuredServer(amanda, calls, client_settings)
         with logs_kept(amanda):
             try:
                 server.add_disk(tree.name, tree, self.program, settings="    dumpcycle 0\n", estimate="server")
