@@ -2,6 +2,7 @@
 # dependencies at hand (docs/packaging.md); all else is done by scripts/, which install what they need.
 
 PREFIX ?= /usr/local
+BINDIR ?= $(PREFIX)/bin
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 DOCDIR ?= $(PREFIX)/share/doc/amrelay
@@ -17,6 +18,7 @@ soname := libamrelay.so.0
 release := $(or $(CARGO_TARGET_DIR),target)$(addprefix /,$(CARGO_BUILD_TARGET))/release
 native := $(release)/amrelay-native-libs
 programs := amrelay-index amrelay-relay amrelay-tee
+installed := $(programs:%=build/programs/%)
 pages := build/man/made
 c_flags := -std=c99 -O2 -Wall -Wextra -pedantic $(CFLAGS)
 
@@ -27,12 +29,18 @@ help: ## show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 
 # Without the rlib of a plain `cargo build`, which would keep the linker from optimizing across crates.
-library: $(pages) ## build the shared and the static library, and the man pages
+library: $(pages) ## build the shared and the static library, the programs over it, and the man pages
 	$(CARGO) rustc --locked --release --lib --crate-type cdylib,staticlib -- --print "native-static-libs=$(native)"
+	$(MAKE) --no-print-directory $(installed)
 
 # For `install`: a library that is newer than its sources is taken as it is, since root may have no cargo.
 $(native): $(shell find src -name '*.rs')
 	$(MAKE) --no-print-directory library
+
+# The installed programs need the shared library; those that `examples` builds contain it.
+$(installed): build/programs/%: examples/%.c include/amrelay.h $(native)
+	mkdir -p build/programs
+	$(CC) $(c_flags) -Iinclude $< -o $@ "$(release)/libamrelay.so" $(LDFLAGS)
 
 # What rustc reports, without libgcc_s: a C compiler adds it where it is needed, and it does not exist for -static.
 native_libs = $(filter-out -lgcc_s,$(shell cat "$(native)"))
@@ -45,7 +53,9 @@ $(pages): include/amrelay.h Cargo.toml scripts/lib/c_header.py scripts/lib/man_p
 	$(PYTHON) -B scripts/lib/man_pages.py include/amrelay.h $(version) build/man $(programs:%=examples/%.c)
 	touch $@
 
-install: $(native) $(pages) ## install library, header, pkg-config file, man pages, licences (DESTDIR, PREFIX, LIBDIR, INCLUDEDIR, DOCDIR, MANDIR)
+install: $(native) $(installed) $(pages) ## install library, programs, header, pkg-config file, man pages, licences (DESTDIR, PREFIX, BINDIR, …)
+	$(INSTALL) -d "$(DESTDIR)$(BINDIR)"
+	$(INSTALL) -m 755 $(installed) "$(DESTDIR)$(BINDIR)"
 	$(INSTALL) -d "$(DESTDIR)$(INCLUDEDIR)" "$(DESTDIR)$(LIBDIR)/pkgconfig" "$(DESTDIR)$(DOCDIR)"
 	$(INSTALL) -m 644 LICENSE-APACHE LICENSE-MIT "$(DESTDIR)$(DOCDIR)"
 	$(INSTALL) -m 644 include/amrelay.h "$(DESTDIR)$(INCLUDEDIR)/amrelay.h"
@@ -57,6 +67,10 @@ install: $(native) $(pages) ## install library, header, pkg-config file, man pag
 		-e 's|@LIBDIR@|$(call below_prefix,$(LIBDIR))|' -e 's|@VERSION@|$(version)|' \
 		-e 's|@NATIVE@|$(native_libs)|' amrelay.pc.in > "$(DESTDIR)$(LIBDIR)/pkgconfig/amrelay.pc"
 	chmod 644 "$(DESTDIR)$(LIBDIR)/pkgconfig/amrelay.pc"
+	if [ -d build/docs/html ]; then \
+		$(INSTALL) -d "$(DESTDIR)$(DOCDIR)/html" && \
+			$(INSTALL) -m 644 build/docs/html/* "$(DESTDIR)$(DOCDIR)/html"; \
+	fi
 	for section in man1 man3; do \
 		$(INSTALL) -d "$(DESTDIR)$(MANDIR)/$$section" && \
 			$(INSTALL) -m 644 build/man/$$section/* "$(DESTDIR)$(MANDIR)/$$section" || exit; \
@@ -71,6 +85,7 @@ examples: library ## build the programs of examples/ into build/examples/
 
 docs: $(pages) ## build the reference of the C API: man pages in build/man/, HTML in build/docs/html/
 	scripts/packages.sh docs
+	rm -rf build/docs
 	mkdir -p build/docs
 	AMRELAY_VERSION=$(version) doxygen docs/Doxyfile
 

@@ -3,10 +3,13 @@
  *
  * amrelay-index: a tar archive on standard input, its index on standard output.
  *
- *     amrelay-index [-d] < archive.tar
+ *     tar --create --file=- . | amrelay-index
  *
- * Prints what `LC_ALL=C tar -tf - | sed -e 's/^\.//'` prints. With -d the format is detected: what does not
- * begin like a tar archive is refused. Ends with status 0; with 1 and a message if the archive is damaged or
+ * Prints what `LC_ALL=C tar -tf - | sed -e 's/^\.//'` prints.
+ *
+ *     -d          detect the format: what does not begin like a tar archive is refused
+ *
+ * Ends with status 0; with 1 and a message if the archive is damaged or
  * cut off, or is none, or if lines are left out; with 2 and a message if reading or writing failed.
  *
  * The contents of files do not pass through this program where the system can drop them: in a regular
@@ -15,6 +18,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <getopt.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,6 +55,12 @@ static void fail(const char *what, const char *why)
 {
     fprintf(stderr, "amrelay-index: %s: %s\n", what, why);
     exit(TROUBLE);
+}
+
+static int usage(FILE *out, int status)
+{
+    fputs("usage: amrelay-index [-d] < archive.tar\n", out);
+    return status;
 }
 
 static void check(int code)
@@ -182,17 +192,30 @@ static void read_archive(amrelay_index *index)
         close(input.sink);
 }
 
+static const struct option long_options[] = {
+    {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'V'},
+    {NULL, 0, NULL, 0},
+};
+
 int main(int argc, char **argv)
 {
     amrelay_index *index = NULL;
     amrelay_index_options options = AMRELAY_INDEX_OPTIONS_INIT;
     amrelay_index_result result = AMRELAY_INDEX_RESULT_INIT;
-    int detect = argc == 2 && strcmp(argv[1], "-d") == 0;
-    if (argc > 1 && !detect) {
-        fputs("usage: amrelay-index [-d] < archive.tar\n", stderr);
-        return TROUBLE;
+    int option;
+    options.format = AMRELAY_FORMAT_TAR;
+    while ((option = getopt_long(argc, argv, "dhV", long_options, NULL)) != -1) {
+        if (option == 'h')
+            return usage(stdout, 0);
+        if (option == 'V')
+            return printf("amrelay-index %s\n", amrelay_version()) < 0;
+        if (option != 'd')
+            return usage(stderr, TROUBLE);
+        options.format = AMRELAY_FORMAT_DETECT;
     }
-    options.format = detect ? AMRELAY_FORMAT_DETECT : AMRELAY_FORMAT_TAR;
+    if (optind < argc)
+        return usage(stderr, TROUBLE);
     check(amrelay_index_new(&options, &index));
     read_archive(index);
     check(amrelay_index_finish(index, &result));

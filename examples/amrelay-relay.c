@@ -306,6 +306,13 @@ static int receive_files(char **names, int count)
     return receiver.status;
 }
 
+static int usage(FILE *out, int status)
+{
+    fputs("usage: amrelay-relay send COMMAND... > connection\n"
+          "       amrelay-relay receive FILE... < connection\n", out);
+    return status;
+}
+
 int main(int argc, char **argv)
 {
     int count = argc - 2;
@@ -313,7 +320,9 @@ int main(int argc, char **argv)
         return send_commands(argv + 2, count);
     if (count >= 1 && count <= MOST_STREAMS && strcmp(argv[1], "receive") == 0)
         return receive_files(argv + 2, count);
-    fputs("usage: amrelay-relay send COMMAND... > connection\n"
-          "       amrelay-relay receive FILE... < connection\n", stderr);
-    return USAGE;
+    if (argc == 2 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0))
+        return printf("amrelay-relay %s\n", amrelay_version()) < 0;
+    if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0))
+        return usage(stdout, 0);
+    return usage(stderr, USAGE);
 }

@@ -16,9 +16,10 @@
  * CRC-32C, counts and times go to standard error. Ends with status 0; with 1 if not all data was passed on;
  * with 2 if the options are wrong; with 3 if only the index is not complete.
  */
-#define _POSIX_C_SOURCE 200809L
+#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <getopt.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
@@ -30,10 +31,22 @@
 
 enum { DATA_LOST = 1, WRONG_OPTIONS = 2, INDEX_INCOMPLETE = 3 };
 
-static void usage(void)
+static const struct option long_options[] = {
+    {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'V'},
+    {NULL, 0, NULL, 0},
+};
+
+static void usage(FILE *out, int status)
 {
-    fputs("usage: amrelay-tee [-z] [-t SECONDS] [-i FILE | -d NUMBER] [-c COMMAND] < data > output\n", stderr);
-    exit(WRONG_OPTIONS);
+    fputs("usage: amrelay-tee [-z] [-t SECONDS] [-i FILE | -d NUMBER] [-c COMMAND] < data > output\n", out);
+    exit(status);
+}
+
+static void print_version(void)
+{
+    printf("amrelay-tee %s\n", amrelay_version());
+    exit(0);
 }
 
 /* A file that is opened while one of these is closed gets its number, and then what was meant for that. */
@@ -64,7 +77,7 @@ static int number(const char *text, int least)
     errno = 0;
     value = strtol(text, &end, 10);
     if (errno != 0 || end == text || *end != '\0' || value < least || value > 1000000)
-        usage();
+        usage(stderr, WRONG_OPTIONS);
     return (int)value;
 }
 
@@ -75,7 +88,7 @@ static amrelay_tee_options parse(int argc, char **argv, int *seconds)
     options.flags = AMRELAY_TEE_CRC | AMRELAY_TEE_TAKE_INPUT | AMRELAY_TEE_TAKE_OUTPUT;
     options.input_fd = STDIN_FILENO;
     options.output_fd = STDOUT_FILENO;
-    while ((option = getopt(argc, argv, "c:d:i:t:z")) != -1) {
+    while ((option = getopt_long(argc, argv, "c:d:hi:t:zV", long_options, NULL)) != -1) {
         if (option == 'z')
             options.flags |= AMRELAY_TEE_ZERO_COPY;
         else if (option == 'c')
@@ -87,11 +100,13 @@ static amrelay_tee_options parse(int argc, char **argv, int *seconds)
             options.flags |= AMRELAY_TEE_TAKE_INDEX;
         } else if (option == 'd' && options.index_fd == -1)
             options.index_fd = number(optarg, STDERR_FILENO);
+        else if (option == 'V')
+            print_version();
         else
-            usage();
+            usage(option == 'h' ? stdout : stderr, option == 'h' ? 0 : WRONG_OPTIONS);
     }
     if (optind < argc || (options.index_command != NULL && options.index_fd == -1))
-        usage();
+        usage(stderr, WRONG_OPTIONS);
     if (options.index_fd == -1)
         options.index = AMRELAY_INDEX_NONE;
     else

@@ -22,11 +22,14 @@ expect_files() {
 check_files() {
     install_library "DESTDIR=$place/stage" PREFIX=/usr LIBDIR=/usr/lib/somewhere
     pages=$(cd "$repository/build/man" && find man* -type f)
+    html=
+    [ ! -d "$repository/build/docs/html" ] ||
+        html=$(find "$repository/build/docs/html" -type f -printf 'share/doc/amrelay/html/%P\n')
     # Each page is a word.
     # shellcheck disable=SC2086
-    expect_files "$place/stage/usr" include/amrelay.h lib/somewhere/pkgconfig/amrelay.pc \
+    expect_files "$place/stage/usr" bin/amrelay-{index,relay,tee} include/amrelay.h lib/somewhere/pkgconfig/amrelay.pc \
         lib/somewhere/libamrelay.{a,so,so.0,"so.$version"} share/doc/amrelay/LICENSE-{APACHE,MIT} \
-        ${pages//man[13]\//share/man/&}
+        ${pages//man[13]\//share/man/&} $html
     [ "$(pkg "$place/stage/usr/lib/somewhere" --variable=libdir)" = /usr/lib/somewhere ] ||
         die "the pkg-config file names DESTDIR, or another folder"
 }
@@ -43,6 +46,19 @@ check_library() {
     readelf --dynamic "$library" | grep -q 'SONAME.*\[libamrelay\.so\.0\]' || die "the SONAME is not libamrelay.so.0"
     diff <(nm -D --defined-only --format=posix "$library" | cut -d' ' -f1 | sort) "$repository/tests/symbols.txt" ||
         die "other symbols are exported than tests/symbols.txt lists"
+}
+
+# Each program that has a page runs with the installed library, and its page has its usage.
+check_programs() {
+    local program page
+    for program in "$1"/bin/*; do
+        page=$1/share/man/man1/${program##*/}.1
+        [ "$(LD_LIBRARY_PATH=$1/lib "$program" --version)" = "${program##*/} $version" ] || die "$program --version is wrong"
+        LD_LIBRARY_PATH=$1/lib "$program" --help | sed 's/^usage: //; s/^ *//' >"$place/usage"
+        [ -s "$place/usage" ] || die "$program --help prints nothing"
+        diff "$place/usage" <(mandoc -T utf8 "$page" | col -b | sed -n '/^SYNOPSIS/,/^DESCRIPTION/{s/^ *//;/^amrelay-/p}') ||
+            die "$page has another usage than $program --help"
+    done
 }
 
 write_program() {
@@ -87,6 +103,7 @@ check_files
 libdir=$place/installed/lib
 install_library DESTDIR= "PREFIX=$place/installed"
 check_library "$libdir"
+check_programs "$place/installed"
 [ "$(pkg "$libdir" --modversion)" = "$version" ] || die "the pkg-config file has another version"
 write_program
 

@@ -1,4 +1,5 @@
-"""check_links.py PAGE...: fails if a relative link of a Markdown page leads to no file, or to no heading of a page."""
+"""check_links.py PAGE...: fails if a relative link of a Markdown page leads to no file, or to no heading of a page, or if the page
+names a file of the repository that does not exist."""
 
 import os
 import re
@@ -6,6 +7,8 @@ import sys
 
 CODE = re.compile(r"^```.*?^```|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\)")
+# In backticks; what is built lies elsewhere.
+NAMED = re.compile(r"`((?:benches|c-tests|docs|examples|fuzz|include|patches|scripts|src|tests)/[\w./-]+\.\w+)`")
 SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:")
 
 
@@ -32,8 +35,14 @@ def faults(page):
             yield f"{page}: {link} leads to no heading"
 
 
+def missing(page):
+    for name in NAMED.findall(content(page)):
+        if not os.path.exists(name):
+            yield f"{page}: there is no {name}"
+
+
 def main(pages):
-    found = [fault for page in pages for fault in faults(page)]
+    found = [fault for page in pages for check in (faults, missing) for fault in check(page)]
     sys.exit("\n".join(found) if found else 0)
 
 

@@ -103,6 +103,11 @@ def library_page(top, version):
     yield from section("PAGES", pages)
 
 
+_COMMON_OPTIONS = """\
+    -h, --help     print the usage and end
+    -V, --version  print the library's version and end"""
+
+
 def program_page(name, source, version):
     """Of the comment at the program's top the first line says what it does; what is indented are commands or options."""
     top = re.sub(r"^ \* ?", "", re.match(r"/\*\n(.*?)^ \*/", source, re.M | re.S)[1], flags=re.M)
@@ -114,9 +119,9 @@ def program_page(name, source, version):
     yield heading(name, 1, version)
     yield from section("NAME", [f"{plain(name)} \\- {plain(about)}"])
     yield from section("SYNOPSIS", [code("\n".join(usage) or examples)])
-    yield from section("DESCRIPTION", program_text([block for block in blocks[1:] if block is not commands]))
+    yield from section("DESCRIPTION", program_text([block for block in blocks[1:] if block is not commands] + [_COMMON_OPTIONS]))
     yield from section("EXAMPLES", [code(examples)] if usage and usage != [examples] else [])
-    note = f"The program is an example of libamrelay: `make examples` builds it into build/examples from examples/{name}.c."
+    note = f"The program is also an example of libamrelay: examples/{name}.c in its source."
     yield from section("NOTES", [marked(note)])
     yield from section("SEE ALSO", [".BR libamrelay (3)"])
 
@@ -125,7 +130,7 @@ def program_text(blocks):
     for i, block in enumerate(blocks):
         if block.startswith("    -"):
             for option in re.split(r"\n    (?=-)", block[4:]):
-                flag, text = re.match(r"(-\w(?: [A-Z]+)?)\s+(.*)", option, re.S).groups()
+                flag, text = re.match(r"(-\w(?:, --\w+| [A-Z]+)?)\s+(.*)", option, re.S).groups()
                 yield f".TP\n.B {plain(flag)}\n{marked(' '.join(text.split()))}"
         else:
             yield (".PP\n" if i else "") + marked(" ".join(block.split()))
