@@ -17,7 +17,8 @@ enter() {
     # Who cannot become root is told so by as_root, or by sudo.
     as_root true
     as_root unshare --mount --net --pid --ipc --uts true 2>/dev/null ||
-        die "cannot make namespaces here (unshare failed): a container needs the right to mount (CAP_SYS_ADMIN) for this"
+        die "cannot make namespaces here (unshare failed): a container needs the right to mount (CAP_SYS_ADMIN), and \
+the root of a chroot must be a mount point"
     as_root unshare --mount --propagation private --net --pid --ipc --uts --fork --kill-child --mount-proc \
         "$repository/scripts/sandbox.sh" --inside "$@"
 }

@@ -19,7 +19,7 @@ _INETD = TOOLS / "usr/sbin/inetd"
 _SERVICES = "amdump amindexd amidxtaped restore"
 
 # Planner and driver both tidy the holding disk up when they start, and may meet there (upstream's fault): nothing is dumped then.
-_LOST_HOLDING_DISK = re.compile(r"Can't create '.*/pid': (File exists|No such file or directory)")
+LOST_HOLDING_DISK = re.compile(r"Can't create '.*/pid': (File exists|No such file or directory)")
 # Upstream's restore can be asked for a part before it has noted that it is paused, and aborts.
 _LOST_PART = "start_part_impl: assertion failed"
 
@@ -253,7 +253,7 @@ class Server:
     def lost_holding_disk(self) -> bool:
         """Whether planner and driver met in the newest run; the driver may have no holding disk then (a run that fails)."""
         logs = sorted((self.state / "log").glob("log.2*"))
-        return bool(logs) and bool(_LOST_HOLDING_DISK.search(logs[-1].read_text(errors="replace")))
+        return bool(logs) and bool(LOST_HOLDING_DISK.search(logs[-1].read_text(errors="replace")))
 
     def fetch_to(self, path: Path, disk: str, run: Run, level: int = 0) -> None:
         """Write the dump to a file, as the backup program wrote it, decoded if need be.
