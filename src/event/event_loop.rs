@@ -77,9 +77,9 @@ impl EventLoop {
         callback.is_some()
     }
 
-    /// Releases every event, those of links and sinks among them, which stand still and are silent from then on: for a
-    /// host that gives the loop up. What only their callbacks kept alive, such as a closed link with something left to
-    /// write, goes too.
+    /// Releases every event, for a host that gives up the loop. Links and sinks lose theirs, too: they stand
+    /// still and call nobody from then on. What only their callbacks kept alive, such as a closed link with
+    /// bytes left to write, is freed.
     pub fn release_all(&self) {
         self.0.given_up.set(true);
         let ids = self.0.registry.borrow().ids();
@@ -88,8 +88,8 @@ impl EventLoop {
         }
     }
 
-    /// True after [`EventLoop::release_all`]. Asked by whoever has further callbacks to make: the one before may have
-    /// given the loop up.
+    /// True after [`EventLoop::release_all`]. Code that makes several callbacks asks after each one: it may
+    /// have given up the loop.
     pub(crate) fn is_given_up(&self) -> bool {
         self.0.given_up.get()
     }

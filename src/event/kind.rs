@@ -39,8 +39,8 @@ pub enum EventKind {
     Timer(Duration),
     /// A call of [`EventLoop::wakeup`](super::EventLoop::wakeup) with this number.
     Wait(i64),
-    /// The end of the current turn's descriptors, or the next one's: once per activation, before timers. An active one
-    /// keeps the loop from blocking.
+    /// Fires once per activation: after the descriptors of the current turn, or of the next one, and before
+    /// the timers. While it is active the loop does not block.
     Deferred,
 }
 

@@ -1,10 +1,11 @@
 //! Which descriptors the poller watches, for whom, and what to do when they are closed behind its back.
 //!
-//! One registration per descriptor number, for the union of what its active events ask for. epoll ties a registration
-//! to the open file and not to the number: when the host closes a number while a forked child still holds the file,
-//! the registration stays, reports, and cannot be deleted, since the number does not lead to it any more. Every
-//! registration therefore has a key of its own that is never given out again; a report under a key nobody has marks
-//! the poller as stale, and a new one takes over before the next wait. While the system refuses one, poll(2) serves.
+//! One registration per descriptor number, for the union of what its active events ask for. epoll ties a
+//! registration to the open file and not to the number: when the host closes a number while a forked child still
+//! holds the file, the registration stays, reports, and cannot be deleted, since the number does not lead to it any
+//! more. Every registration therefore has a key of its own that is never given out again; a report under an unknown
+//! key marks the poller as stale, and a new one takes over before the next wait. While the system refuses one,
+//! poll(2) serves.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
@@ -275,7 +276,8 @@ impl WatchList {
         Ok(())
     }
 
-    /// Registers `fd` under a new key. A number that is not open is no error here: its events stay active and silent.
+    /// Registers `fd` under a new key. A number that is not open is not an error here: its events stay
+    /// active and silent.
     ///
     /// What is registered already, under none of the keys that are known, is a file that was closed under this number and
     /// is back, by dup2(2) from elsewhere, or the poller's own. To change it would break the poller in the second case;
@@ -308,7 +310,8 @@ impl WatchList {
     fn rebuild(&mut self) {
         // The old one goes first: its descriptors may be the very ones that the new one needs.
         self.poller = Poller::without_descriptor();
-        // Asked before there is a new one: it may get numbers that the host has closed, and cannot watch itself.
+        // Before the new poller exists: it may get a number that the host has closed, and it cannot watch
+        // itself.
         let open = self.by_descriptor.keys().copied().filter(|&fd| is_open(fd));
         let open: Vec<_> = open.collect();
         let renewed = Poller::new().and_then(|poller| {
@@ -317,7 +320,7 @@ impl WatchList {
         });
         if renewed.is_err() {
             self.poller = Poller::without_descriptor();
-            // Refuses nothing but numbers that are not open, which is no error here.
+            // It refuses only numbers that are not open, which is not an error here.
             let _ = self.enter_all(&open);
         }
         self.stale = self.poller.is_makeshift();

@@ -104,8 +104,8 @@ impl<'h> Header<'h> {
         self.0[156]
     }
 
-    /// The body's size in bytes, or `None` if the field is no number. A hard link has none: GNU
-    /// tar does not even read its size field.
+    /// The body's size in bytes, or `None` if the field is not a number. A hard link has none: GNU tar does not even
+    /// read its size field.
     pub(super) fn size(self) -> Option<u64> {
         if self.type_flag() == b'1' {
             return Some(0);
@@ -130,7 +130,7 @@ impl<'h> Header<'h> {
         &room[..length]
     }
 
-    /// The first field besides the size that GNU tar would report as no number.
+    /// The first field besides the size that GNU tar would not accept as a number.
     ///
     /// GNU tar prefers a user or group name it can resolve to the number; as that depends on the
     /// machine, the numbers beside a name are not judged here.
@@ -170,7 +170,7 @@ impl<'h> Header<'h> {
         readable_time(&self.0[136..148])
     }
 
-    /// The program that compressed a stream which begins with this block.
+    /// The program that compressed a stream that begins with this block.
     ///
     /// The magic numbers are those GNU tar 1.35 knows (buffer.c, `magic`); it believes a header
     /// with magic and checksum first.

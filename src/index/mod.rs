@@ -6,11 +6,10 @@
 //! processes and a copy of every byte. [`TarIndex`] gives the same lines, byte for byte as GNU tar
 //! 1.35 prints them in the C locale, from the headers alone.
 //!
-//! The room is pure: bytes are pushed into it, lines come out through a closure, and it does no
-//! I/O and no system calls. It holds no body and no member, so its memory is bounded whatever the
-//! input claims (below 2 MiB; names up to [`MAX_NAME`]), and so are the lines ([`LINE_BYTES`]). It
-//! never panics on any input. Which lines there are, and where they differ from tar's, is told in
-//! `docs/tar-index.md`.
+//! The room is pure: bytes are pushed into it, lines come out through a closure, and it does no I/O and no system
+//! calls. It holds no body and no member, so its memory is bounded whatever the input claims (below 2 MiB; names up to
+//! [`MAX_NAME`]), and so are the lines ([`LINE_BYTES`]). It never panics on any input. `docs/tar-index.md` says which
+//! lines there are, and where they differ from tar's.
 //!
 //! | file | subject |
 //! |---|---|

@@ -19,7 +19,7 @@ enum State {
 }
 
 impl Name {
-    /// The name, if there is one; an error if it is too long to be held.
+    /// The name, if there is one; an error if it is too long to hold.
     pub(super) fn get(&self) -> Option<Result<&[u8], Omission>> {
         match self.state {
             State::Absent => None,
@@ -48,8 +48,7 @@ impl Name {
         self.state = State::Present;
     }
 
-    /// Adds the next piece, up to its first NUL. Tells whether there was one: then the name is
-    /// whole.
+    /// Adds the next piece, up to its first NUL. Returns whether there was a NUL: then the name is whole.
     pub(super) fn append(&mut self, piece: &[u8]) -> bool {
         let part = until_nul(piece);
         let length = self.bytes.len() + part.len();

@@ -96,7 +96,7 @@ fn base256(digits: &[u8]) -> Option<u64> {
     let sign = if negative { u64::MAX } else { 0 };
     let mut value = sign;
     for (index, &byte) in digits[1..].iter().enumerate() {
-        // What is about to be shifted out may only repeat the sign.
+        // The bits that are shifted out next may only repeat the sign.
         if index > 0 && value >> 56 != sign >> 56 {
             return None;
         }
@@ -129,9 +129,9 @@ enum Form {
     #[default]
     Empty,
     Digits,
-    /// Digits and the NUL behind them.
+    /// Digits and the NUL after them.
     Ended,
-    /// No digits at the beginning, something else behind them, or too large.
+    /// No digits at the beginning, something other than a NUL after them, or too large.
     Invalid,
 }
 
@@ -154,7 +154,7 @@ impl Decimal {
         }
     }
 
-    /// The number, if there was nothing but digits and it is at most `largest`.
+    /// The number, if there were only digits and it is at most `largest`.
     pub(super) fn finish(&self, largest: u64) -> Option<u64> {
         let readable = matches!(self.form, Form::Digits | Form::Ended);
         (readable && self.value <= largest).then_some(self.value)

@@ -9,8 +9,8 @@ pub const MAX_NAME: usize = 256 * 1024;
 
 /// What was wrong with a tar stream. `Display` gives one line for a person.
 ///
-/// A fault is noted exactly where GNU tar would end with status 2. The listing goes on behind it as GNU tar's does: behind
-/// all but those of a stream that is [no archive](Fault::is_no_archive) or cut, and a map that is too large.
+/// A fault is noted exactly where GNU tar would end with status 2. The listing goes on after it, as GNU tar's does,
+/// except after these: the stream is [no archive](Fault::is_no_archive), it is cut off, or a map is too large.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// Less than one block came.
@@ -22,7 +22,7 @@ pub enum Fault {
     NoHeader,
     /// A block that had to be a header has a wrong checksum.
     HeaderChecksum,
-    /// A header's size field is no number.
+    /// A header's size field is not a number.
     HeaderSize,
     /// Another number of a header cannot be read; the text names the field.
     HeaderNumber(&'static str),
@@ -34,13 +34,13 @@ pub enum Fault {
     CutInSparseMap,
     /// A record of an extended header is malformed.
     Record,
-    /// A value in an extended header is no number, or out of range.
+    /// A value in an extended header is not a number, or is out of range.
     RecordValue,
-    /// A time in an extended header is a number with something else behind it; GNU tar minds since 1.35.
+    /// A time in an extended header is a number followed by something else; an error since GNU tar 1.35.
     TimeTail,
     /// The map of a sparse member is malformed.
     SparseMap,
-    /// An entry of a map at the beginning of the data reaches beyond the file's size; GNU tar minds since 1.35.
+    /// An entry of a map at the beginning of the data reaches beyond the file's size; an error since GNU tar 1.35.
     SparseMapRange,
     /// The map of a sparse member claims more entries than
     /// [`MAX_MAP_ENTRIES`](super::MAX_MAP_ENTRIES).
@@ -48,7 +48,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Whether the stream is no tar archive at all.
+    /// Whether the stream is not a tar archive at all.
     #[must_use]
     pub fn is_no_archive(self) -> bool {
         matches!(self, Self::TooShort | Self::Compressed(_) | Self::NoHeader)
@@ -105,8 +105,8 @@ impl fmt::Display for Omission {
 pub enum Outcome {
     /// Nothing was wrong (GNU tar's status 0).
     Complete {
-        /// Whether the end mark was seen. Without it the stream ended where a header was due:
-        /// the listing is right, but its writer was perhaps interrupted.
+        /// Whether the end mark was seen. Without it the stream ended where a header was due: the listing is right,
+        /// but its writer may have been interrupted.
         end_mark: bool,
     },
     /// Nothing was wrong with the archive, but not all its members are listed.

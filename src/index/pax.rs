@@ -15,7 +15,7 @@ const KEY_ROOM: usize = 24;
 pub(super) enum Progress {
     /// Go on with the payload's next bytes.
     More,
-    /// The rest of the payload holds nothing.
+    /// The rest of the payload has no records.
     Finished,
 }
 
@@ -38,11 +38,11 @@ enum Value {
     Time(Time),
 }
 
-/// The reader of one payload after the other.
+/// Reads one payload after the other.
 pub(super) struct Records {
-    /// Bytes of the payload from the next one on.
+    /// Bytes of the payload that are left.
     payload_left: u64,
-    /// Bytes of the record from the next one on, once its length is known.
+    /// Bytes of the record that are left, once its length is known.
     record_left: u64,
     /// Bytes of the record so far.
     taken: u64,
@@ -90,7 +90,7 @@ impl Records {
     /// Takes the next block of the payload, padding included. `offset` is the block's, for faults
     /// in values, which are kept in `settings` until a member uses them.
     ///
-    /// An error is a record that is none; the payload's rest is void then.
+    /// An error means a malformed record; the rest of the payload is then ignored.
     pub(super) fn block(
         &mut self,
         block: &[u8],
@@ -119,7 +119,7 @@ impl Records {
         }
     }
 
-    /// A byte in front of the value.
+    /// A byte before the value.
     fn framing_byte(&mut self, byte: u8) -> Result<Progress, Fault> {
         let is_blank = matches!(byte, b' ' | b'\t');
         match self.part {
@@ -188,7 +188,7 @@ impl Records {
         };
     }
 
-    /// Takes bytes of the value, or the newline behind it; tells how many.
+    /// Takes bytes of the value, or the newline after it; returns how many.
     fn value_bytes(
         &mut self,
         bytes: &[u8],
@@ -271,12 +271,12 @@ impl PairCount {
         let was_length = self.in_length;
         self.in_length = !self.in_length;
         self.number = Decimal::default();
-        // A list may end behind a length, but not behind a comma or an offset.
+        // A list may end after a length, but not after a comma or an offset.
         self.ended = byte != b',' || !readable;
         self.invalid = self.ended && !(byte == 0 && readable && was_length);
     }
 
-    /// Ends the list; tells whether it was well formed.
+    /// Ends the list; returns whether it was well formed.
     fn finish(&mut self) -> bool {
         self.push(0);
         !self.invalid
@@ -288,7 +288,7 @@ impl PairCount {
 struct Time {
     number: Decimal,
     negative: bool,
-    /// A digit behind the point is not 0.
+    /// A digit after the point is not 0.
     has_fraction: bool,
     part: TimePart,
 }
@@ -299,7 +299,7 @@ enum TimePart {
     Sign,
     Digits,
     Fraction,
-    /// Behind a NUL nothing counts.
+    /// Nothing after a NUL counts.
     Ended,
     /// Something that does not belong to a time.
     Tail,
@@ -329,7 +329,7 @@ impl Time {
     }
 
     fn fault(self) -> Option<Fault> {
-        // A fraction counts from the second below, which has to be there.
+        // A fraction counts from the second below, which must be representable.
         let largest = MAX_OFFSET + u64::from(self.negative && !self.has_fraction);
         if self.number.finish(largest).is_none() {
             Some(Fault::RecordValue)

@@ -8,11 +8,12 @@ const CAPACITY: usize = 16 * 1024;
 
 /// The most bytes of a line for one byte of its name, `\ooo`, and of all lines for each byte of the stream.
 ///
-/// A name that comes with its own member keeps to that by itself. One that a global header gives to many does not: lines
-/// beyond the bound are [left out](super::Outcome::Omitted), lest a small archive fill a disk with its index.
+/// A name that comes with its own member cannot exceed that. One that a global header gives to many members can: lines
+/// beyond the bound are [left out](super::Outcome::Omitted), so that a small archive does not fill a disk with its
+/// index.
 pub const LINE_BYTES: u64 = 4;
 
-/// Bytes of a name quoted at once, and the most that comes of them.
+/// Bytes of a name that are quoted at once, and the most bytes that result.
 const CHUNK: usize = 1024;
 const MOST_OF_A_CHUNK: usize = 4 * CHUNK;
 
@@ -20,7 +21,7 @@ const MOST_OF_A_CHUNK: usize = 4 * CHUNK;
 pub(super) struct Listing {
     gathered: Vec<u8>,
     lines: u64,
-    /// Bytes of lines handed over so far.
+    /// Bytes of lines given to the sink so far.
     handed: u64,
     omitted: Omitted,
 }
@@ -29,7 +30,7 @@ pub(super) struct Listing {
 #[derive(Clone, Copy, Default)]
 pub(super) struct Omitted {
     pub(super) lines: u64,
-    /// Why the first one was, and the offset of its header.
+    /// Why the first one was left out, and the offset of its header.
     pub(super) first: Option<(Omission, u64)>,
 }
 
@@ -98,7 +99,7 @@ impl Listing {
         }
     }
 
-    /// Hands over what was gathered.
+    /// Gives the gathered lines to the sink.
     pub(super) fn flush(&mut self, sink: &mut dyn FnMut(&[u8])) {
         if !self.gathered.is_empty() {
             sink(&self.gathered);

@@ -1,4 +1,4 @@
-//! What extended headers set for the members behind them.
+//! What extended headers set for the members after them.
 
 use super::name::Name;
 use super::outcome::{Fault, Omission};
@@ -24,7 +24,7 @@ pub(super) enum Key {
     EntryOffset,
     EntryLength,
     Map,
-    /// A number without an effect here, at most so large.
+    /// A number without an effect here, and the largest that is valid.
     Number(u64),
     /// A number of the volume, without an effect here; GNU tar reads it as soon as it comes.
     VolumeNumber,
@@ -82,7 +82,7 @@ pub(super) struct Settings {
     order: Order,
     name: Name,
     name_is_sparse: bool,
-    /// A `GNU.sparse.name` came, be it empty: no `path` behind it counts.
+    /// A `GNU.sparse.name` came, even an empty one: no `path` after it counts.
     sparse_name_done: bool,
     label: Name,
     size: Option<u64>,
@@ -127,7 +127,7 @@ impl Settings {
         self.label.clear();
     }
 
-    /// Takes over a text by swapping; `value` is left with something to be overwritten.
+    /// Takes a text by swapping; `value` gets a buffer to overwrite.
     pub(super) fn set_text(&mut self, key: Key, value: &mut Name) {
         let is_sparse = key == Key::SparseName;
         if key == Key::Label {
@@ -150,7 +150,7 @@ impl Settings {
         self.sparse_name_done |= is_sparse;
     }
 
-    /// Takes a number over.
+    /// Takes a number.
     pub(super) fn set_number(&mut self, key: Key, value: u64) {
         let slot = match key {
             Key::Size => &mut self.size,
@@ -169,7 +169,7 @@ impl Settings {
         }
     }
 
-    /// Takes over the number of entries in a `GNU.sparse.map`.
+    /// Takes the number of entries in a `GNU.sparse.map`.
     pub(super) fn set_map(&mut self, entries: u64) {
         self.map.add(MapStep::Map(entries), self.order);
     }
@@ -225,7 +225,7 @@ pub(super) struct Combined<'a> {
     pub(super) map: MapPlace,
     /// What GNU tar would complain about when it applies the settings.
     pub(super) fault: Option<(Fault, u64)>,
-    /// The records give more entries than they made room for.
+    /// Whether the records give more entries than they made room for.
     pub(super) map_exceeds_room: bool,
     pub(super) map_too_large: bool,
 }
@@ -285,7 +285,7 @@ struct MapEffect {
     room: Option<u64>,
     entries: Option<u64>,
     more: u64,
-    /// The room that is needed at the start: at least so much,
+    /// The room needed at the start: at least this much,
     needs: u64,
     /// and so much more than there are entries at the start.
     needs_free: u64,
@@ -319,7 +319,7 @@ impl MapEffect {
         }
     }
 
-    /// Puts a step in front of the others; what they set anew hides it.
+    /// Puts a step before the others; what they set themselves hides it.
     fn prepend(&mut self, step: MapStep) {
         match step {
             MapStep::Room(room) => {

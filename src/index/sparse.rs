@@ -14,7 +14,7 @@ pub(super) enum Step {
     More,
     /// It does not.
     Done,
-    /// It does not, because the map is malformed.
+    /// It does not: the map is malformed.
     Faulty(Fault),
     /// The map is longer than any machine could hold.
     TooLarge,

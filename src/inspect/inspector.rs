@@ -35,8 +35,8 @@ impl Inspector {
         }
     }
 
-    /// Shows some of the next bytes, which the CRC has seen, to the index, and returns how many. Before the rest,
-    /// [`is_full`](Self::is_full) is to be asked.
+    /// Shows some of the next bytes, which the CRC has seen, to the index, and returns how many. Ask
+    /// [`is_full`](Self::is_full) before you show the rest.
     pub(crate) fn list(&mut self, bytes: &[u8]) -> usize {
         self.indexer.see(bytes)
     }
@@ -73,7 +73,7 @@ impl Inspector {
         }
     }
 
-    /// How many bytes of the stream were read: the CRC is theirs.
+    /// How many bytes of the stream were read. The CRC is of these.
     pub(crate) fn read(&self) -> u64 {
         self.read
     }

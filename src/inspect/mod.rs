@@ -1,8 +1,8 @@
 //! Looking at the bytes of a stream as they pass: the CRC-32C, and the file index.
 //!
-//! An `Inspector` is shown the bytes of a stream, wherever they come from and go to. Whoever passes them on decides when
-//! to show them, and waits: the inspector says for which descriptor, and whether the data has to wait, too. What goes
-//! wrong with the index ends the index, never the data.
+//! An `Inspector` is shown the bytes of a stream, wherever they come from and go to. The code that passes them on
+//! decides when to show them, and does the waiting: the inspector says for which descriptor, and whether the data has
+//! to wait, too. A failure of the index ends the index, never the data.
 //!
 //! | file | subject |
 //! |---|---|

@@ -7,7 +7,7 @@ pub(crate) use rustix::fs::FileType;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl, fstat};
 use rustix::io::Errno;
 
-/// A file descriptor together with the answer to who closes it.
+/// A file descriptor, and whether the library closes it.
 ///
 /// A descriptor made from an [`OwnedFd`] is closed when this value is dropped. A lent one never is: it belongs to
 /// the host program, which keeps it open for as long as this value lives.
@@ -72,7 +72,7 @@ pub(crate) fn is_for_writing(fd: BorrowedFd<'_>) -> io::Result<bool> {
     Ok((fcntl_getfl(fd)? & OFlags::RWMODE) != OFlags::RDONLY)
 }
 
-/// Fails with `EBADF` if the descriptor cannot be read from. poll(2) would wait for such a one for ever.
+/// Fails with `EBADF` if the descriptor cannot be read from. poll(2) would wait for ever on one that cannot.
 pub(crate) fn check_readable(fd: BorrowedFd<'_>) -> io::Result<()> {
     if is_for_reading(fd)? {
         Ok(())

@@ -1,9 +1,9 @@
-//! The environment, as far as it may be listened to.
+//! Environment variables, read only where they can be trusted.
 
 use std::ffi::OsString;
 
-/// The variable's value. None in a program that has more rights than who started it (set-uid, file capabilities): there
-/// the environment is a stranger's.
+/// The variable's value. None in a program with more rights than the user who started it (set-uid, file
+/// capabilities): that user controls the environment.
 pub(crate) fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|_| !has_more_rights())
 }

@@ -19,7 +19,7 @@ pub(crate) const PIPE_SIZE: usize = 1 << 20;
 /// writes leave the few pages half empty. `cargo bench --bench tee` compares the ways.
 pub(crate) const SPLICE_MINIMUM: usize = 256 << 10;
 
-/// Makes a pipe whose ends are closed when a child process executes another program. Read end first.
+/// Makes a pipe: reading end, writing end. Both are close-on-exec.
 pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (reader, writer) = new_pipe()?;
     Ok((beyond_standard(reader)?, beyond_standard(writer)?))
@@ -53,8 +53,9 @@ pub(crate) fn capacity(_fd: BorrowedFd<'_>) -> io::Result<usize> {
 
 /// Asks for a pipe of at least `wanted` bytes and returns the bytes it holds now, 0 when `fd` is not a pipe.
 ///
-/// A refusal is no error. Linux says EPERM past `/proc/sys/fs/pipe-max-size`, and once the user's pipes together
-/// exceed `pipe-user-pages-soft` (pipe(7)); the pipe then stays as it is. A pipe is never made smaller.
+/// A refusal is not an error. Linux says EPERM past `/proc/sys/fs/pipe-max-size`, and once the user's pipes
+/// together exceed `pipe-user-pages-soft` (pipe(7)); the pipe then stays as it is. A pipe is never made
+/// smaller.
 pub(crate) fn enlarge(fd: BorrowedFd<'_>, wanted: usize) -> usize {
     match capacity(fd) {
         Ok(current) if current >= wanted => current,
@@ -100,8 +101,8 @@ pub(crate) fn tee(from: BorrowedFd<'_>, to: BorrowedFd<'_>, len: usize) -> io::R
         .map_err(Into::into)
 }
 
-/// Whether an error of [`splice`] and [`tee`] means that the system cannot do it with these files, or must not do it at all (a
-/// sandbox): then reading and writing has to do.
+/// Whether an error of [`splice`] and [`tee`] means that the system cannot do it with these files, or may
+/// not do it at all (a sandbox). The bytes are then read and written.
 pub(crate) fn refused(error: &io::Error) -> bool {
     use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
     matches!(error.kind(), InvalidInput | PermissionDenied | Unsupported)

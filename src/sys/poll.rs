@@ -15,17 +15,18 @@ use super::descriptor::{is_open, number};
 
 /// Waits until one of the descriptors is ready in the way its entry asks for, or broken.
 ///
-/// Afterwards each entry's `revents` tell: `ERR`, `HUP` and `NVAL` come unasked. Waits again after a signal.
+/// Afterwards each entry's `revents` has the answer; `ERR`, `HUP` and `NVAL` come unasked. A signal does not
+/// end the wait.
 pub(crate) fn wait(descriptors: &mut [PollFd<'_>]) -> io::Result<()> {
     wait_at_most(descriptors, None)
 }
 
-/// The same, but no longer than `limit`. A signal makes it begin anew.
+/// The same, but no longer than `limit`. A signal restarts the wait.
 pub(crate) fn wait_at_most(
     descriptors: &mut [PollFd<'_>],
     limit: Option<Duration>,
 ) -> io::Result<()> {
-    // A time too long for the system is for ever.
+    // A time that the system cannot express means for ever.
     let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
     rustix::io::retry_on_intr(|| rustix::event::poll(descriptors, limit.as_ref()))?;
     Ok(())
@@ -78,7 +79,8 @@ pub(crate) struct Readiness {
 }
 
 impl Readiness {
-    /// A hang-up and an error are both to be read and to be met in writing; a closed number is reported as such.
+    /// A hang-up or an error makes a descriptor both readable and writable; a closed number is reported as
+    /// such.
     fn from_flags(key: usize, flags: PollFlags) -> Self {
         let broken = flags.intersects(PollFlags::HUP | PollFlags::ERR);
         Self {
@@ -160,7 +162,8 @@ impl Poller {
         })
     }
 
-    /// Makes one without registrations that needs no descriptor, and whose waits cost the more the more it watches.
+    /// Makes a poller that needs no descriptor of its own. Each wait costs time in proportion to what it
+    /// watches.
     pub(crate) fn without_descriptor() -> Self {
         Self {
             system: None,
@@ -168,7 +171,7 @@ impl Poller {
         }
     }
 
-    /// True of one made [`Poller::without_descriptor`].
+    /// Whether it was made by [`Poller::without_descriptor`].
     pub(crate) fn is_makeshift(&self) -> bool {
         self.system.is_none()
     }
@@ -254,8 +257,8 @@ impl System {
     }
 
     fn add(&self, fd: RawFd, key: usize, interest: Interest) -> Result<(), Refusal> {
-        // SAFETY: polling wants a descriptor to stay open until it is deleted, because its backends keep the number.
-        // Here the number may be closed first, by a host that only lent it, and every backend stands that: epoll and
+        // SAFETY: polling wants a descriptor to stay open until it is deleted, because its backends keep the
+        // number. A host that lent the number may close it first, and every backend tolerates that: epoll and
         // kqueue hold the file, not the number, and drop it when the file goes; poll(2) says POLLNVAL, which `wait`
         // reports. No memory is reached through the number in any of them.
         unsafe {

@@ -1,4 +1,4 @@
-//! Reading, mostly without waiting for who writes, and how much there is to be read.
+//! Reading, mostly without waiting for the writer, and how many bytes there are to read.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -12,8 +12,8 @@ use super::poll::is_readable;
 
 /// A descriptor to read from. Closed when dropped if it is owned.
 ///
-/// The descriptor may be lent and its open file shared with other processes, so its mode is never changed: each read
-/// asks for itself not to wait.
+/// The descriptor may be lent and its open file shared with other processes, so its mode is never changed:
+/// each read asks not to wait.
 #[derive(Debug)]
 pub(crate) struct Reader {
     descriptor: Descriptor,
@@ -23,7 +23,7 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    /// Wraps a descriptor, and asks the kernel what it is. A closed one shows when it is read.
+    /// Wraps a descriptor, and asks the kernel what it is. A closed one is noticed when it is read.
     pub(crate) fn new(descriptor: Descriptor) -> Self {
         let polled = capacity(descriptor.as_fd()).is_err();
         Self { descriptor, polled }
@@ -73,8 +73,8 @@ pub(super) const CURRENT_POSITION: u64 = u64::MAX;
 
 /// What an error of preadv2(2) and pwritev2(2) with `RWF_NOWAIT` says.
 ///
-/// EOPNOTSUPP: this kind of file does not know the flag. ENOSYS, EINVAL: the kernel knows the call or flag not at all.
-/// EPERM: a sandbox forbids the call.
+/// EOPNOTSUPP: this kind of file does not know the flag. ENOSYS, EINVAL: the kernel does not know the call
+/// or the flag. EPERM: a sandbox forbids the call.
 #[cfg(target_os = "linux")]
 pub(super) fn nowait_error(error: Errno) -> io::Error {
     match error {

@@ -10,9 +10,9 @@ use std::ptr;
 /// Keeps SIGPIPE blocked in this thread; dropping it takes away a SIGPIPE that arrived meanwhile and restores the
 /// thread's mask.
 ///
-/// Does nothing where the signal is ignored. A host that had it blocked before may let it through later, and must find
-/// none then that is the library's. Hold it around the system call alone: a process forked meanwhile would inherit the
-/// mask.
+/// Does nothing where the signal is ignored. A host that had blocked it may unblock it later, and must not
+/// get one of the library's then. Hold it around the system call alone: a process forked meanwhile would
+/// inherit the mask.
 #[derive(Debug)]
 pub(crate) struct SigpipeGuard {
     /// The signal is not ignored, and none was pending before.

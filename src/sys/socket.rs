@@ -44,9 +44,9 @@ pub(crate) fn shut_down_writing(fd: BorrowedFd<'_>) {
 
 /// Writes as many of `bytes` as are taken at once and returns how many.
 ///
-/// `more` says that further bytes follow at once, which lets a socket fill its packets. What is no socket must be in
-/// non-blocking mode. Fails with `WouldBlock` when nothing is taken and with `BrokenPipe` or `ConnectionReset` when the
-/// reader has gone; the host meets no SIGPIPE for it.
+/// `more` says that further bytes follow at once, which lets a socket fill its packets. What is no socket must be
+/// in non-blocking mode. Fails with `WouldBlock` when nothing is taken and with `BrokenPipe` or `ConnectionReset`
+/// when the reader has gone, without a SIGPIPE.
 pub(crate) fn send(
     fd: BorrowedFd<'_>,
     nature: Nature,
@@ -109,6 +109,6 @@ pub(crate) fn limit_unsent(fd: BorrowedFd<'_>, bytes: u32) {
     }
 }
 
-/// This system's sockets cannot be told.
+/// This system has no such option.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(crate) fn limit_unsent(_fd: BorrowedFd<'_>, _bytes: u32) {}

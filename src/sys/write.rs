@@ -1,4 +1,4 @@
-//! Writing without waiting for who reads.
+//! Writing without waiting for the reader.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -16,15 +16,15 @@ use super::socket::send_with;
 
 /// A descriptor to write to. Closed when dropped if it is owned.
 ///
-/// The descriptor may be lent and its open file shared with other processes, so its mode is never changed: each write
-/// asks for itself not to wait. Broken pipes raise SIGPIPE: the thread must have it blocked.
+/// The descriptor may be lent and its open file shared with other processes, so its mode is never changed:
+/// each write asks not to wait. Broken pipes raise SIGPIPE: the thread must have it blocked.
 #[derive(Debug)]
 pub(crate) struct Writer {
     descriptor: Descriptor,
     kind: Kind,
 }
 
-/// By which means a write does not wait.
+/// How a write avoids waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Socket,
@@ -41,7 +41,7 @@ enum Kind {
 const SMALLEST_ROOM: usize = rustix::pipe::PIPE_BUF;
 
 impl Writer {
-    /// Wraps a descriptor, and asks the kernel what it is. A closed one shows when it is written to.
+    /// Wraps a descriptor, and asks the kernel what it is. A closed one is noticed when it is written to.
     pub(crate) fn new(descriptor: Descriptor) -> Self {
         let file_type =
             rustix::fs::fstat(&descriptor).map(|status| FileType::from_raw_mode(status.st_mode));

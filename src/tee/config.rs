@@ -20,12 +20,12 @@ pub struct Config {
     pub index: Index,
     /// How to move the bytes. With [`Method::Copy`] what is sent is what CRC and index have seen, whatever the writer does.
     ///
-    /// [`Method::Splice`] is for input and output that are pipes large enough for that to be faster; else the bytes are
-    /// copied. The environment variable `AMRELAY_TEE=copy` turns it into `Copy`, but for set-uid programs. It is a promise:
-    /// whoever writes into the input's pipe uses write(2) and its like for all of the stream. Such bytes lie in pages that
-    /// belong to the pipe. A writer with sendfile(2), splice(2) or vmsplice(2) shows pages of a file, or its own;
-    /// references are passed on, and when the pages change, the output's reader gets other bytes than CRC and index have
-    /// seen.
+    /// [`Method::Splice`] is for input and output that are pipes large enough for that to be faster; else the bytes
+    /// are copied. The environment variable `AMRELAY_TEE=copy` turns it into `Copy`, except in set-uid programs. It is
+    /// a promise: the program that writes into the input's pipe uses write(2) or writev(2) for all of the stream. Such
+    /// bytes lie in pages that belong to the pipe. A writer with sendfile(2), splice(2) or vmsplice(2) shows pages of
+    /// a file, or its own; references are passed on, and when the pages change, the output's reader gets other bytes
+    /// than CRC and index have seen.
     pub method: Method,
     /// What the data pipes are enlarged to where the system allows it, in bytes. None: 1 MiB.
     pub pipe_size: Option<usize>,
@@ -54,7 +54,7 @@ impl fmt::Debug for Output {
 }
 
 impl Config {
-    /// Applies the environment variable. Call it in the host's thread: the environment is the host's to change.
+    /// Applies the environment variable. Call it in the host's thread: the host may change the environment.
     pub(super) fn with_environment(mut self) -> Self {
         if environment::variable("AMRELAY_TEE").is_some_and(|method| method == "copy") {
             self.method = Method::Copy;

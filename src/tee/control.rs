@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::sys::{Errno, socket};
 
 thread_local! {
-    /// The control of the tee whose own thread this is; null in all others.
+    /// In a tee's own thread, the control of that tee; null in all others.
     static OWN: Cell<*const Control> = const { Cell::new(ptr::null()) };
 }
 
@@ -45,7 +45,7 @@ impl Control {
     }
 }
 
-/// The side of the tee's own thread, which tells of the tee's end when it is dropped.
+/// The tee's own side. Dropping it tells the host that the tee has ended.
 #[derive(Debug)]
 pub(super) struct Interrupt {
     control: Arc<Control>,
@@ -72,7 +72,7 @@ impl Interrupt {
         OWN.set(Arc::as_ptr(&self.control));
     }
 
-    /// Fails with `ECANCELED` if the tee is to end.
+    /// Fails with `ECANCELED` if the host has cancelled the tee.
     pub(super) fn check(&self) -> io::Result<()> {
         if self.control.cancelled.load(Ordering::Acquire) {
             return Err(Errno::CANCELED.into());
@@ -80,7 +80,7 @@ impl Interrupt {
         Ok(())
     }
 
-    /// What is readable as soon as the tee is to end, for a wait.
+    /// Becomes readable when the host cancels the tee.
     pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }

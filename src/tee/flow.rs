@@ -82,7 +82,7 @@ impl Flow {
         self.interrupt.check().map_err(FlowError::Output)
     }
 
-    /// Closes both ends, as far as they are owned.
+    /// Closes both ends if they are owned.
     pub(super) fn close(self) -> (Inspector, Meter, Interrupt) {
         (self.inspector, self.meter, self.interrupt)
     }
@@ -112,7 +112,7 @@ impl Flow {
         self.meter.passed(count as u64);
     }
 
-    /// Shows the next bytes to the CRC. Whatever is read is shown to it, also where the output has failed.
+    /// Shows the next bytes to the CRC. It sees all that is read, even after the output has failed.
     pub(super) fn sum(&mut self, bytes: &[u8]) {
         self.inspector.sum(bytes);
     }
@@ -173,7 +173,7 @@ impl Flow {
         Ok(())
     }
 
-    /// Leaves the input alone for so long, that it fills.
+    /// Sleeps, so that the input fills.
     pub(super) fn nap(&mut self, time: Duration) {
         self.meter.wait_for(Wait::Writer);
         thread::sleep(time);
@@ -221,7 +221,7 @@ impl Flow {
         if awaited == Wait::Writer {
             entries.push(PollFd::from_borrowed_fd(self.input(), PollFlags::IN));
         }
-        // Behind the others, whose answers are told apart by their order. It is asked for itself.
+        // After the others, whose answers are told apart by their order. It is checked separately.
         let others = entries.len();
         let interrupt = self.interrupt.descriptor();
         entries.push(PollFd::from_borrowed_fd(interrupt, PollFlags::IN));

@@ -3,12 +3,12 @@
 //! It stands between the backup program (tar, dump) and the way to the server. In Amanda it replaces `start_index` of
 //! client-src/sendbackup.c, which forks a process that copies every byte once more into `tar -tf - | sed`.
 //!
-//! What holds always, and in this order:
-//! 1. The output gets exactly the bytes of the input. What goes wrong with the index ends the index, never the data.
-//! 2. The input is read to its end, whatever the index makes of it: behind the end mark of a tar stream, too.
-//! 3. A broken output ends the tee at once; the input is closed so that the writer notices.
-//! 4. A slow reader of the index holds the data up only when [`INDEX_BUFFER`](crate::inspect::INDEX_BUFFER) bytes wait for it.
-//! 5. No lent descriptor's open file is changed but in one thing: pipes may be enlarged.
+//! These always hold, the first ones before the later ones: 1. The output gets exactly the bytes of the input. A
+//! failure of the index ends the index, never the data. 2. The input is read to its end, whatever the index makes of
+//! it: also after the end mark of a tar stream. 3. A broken output ends the tee at once; the input is closed so that
+//! the writer notices. 4. A slow reader of the index holds the data up only when
+//! [`INDEX_BUFFER`](crate::inspect::INDEX_BUFFER) bytes wait for it. 5. The open file of a lent descriptor stays as it
+//! is, except that a pipe may be enlarged.
 //!
 //! | file | subject |
 //! |---|---|

@@ -25,7 +25,7 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// For a pipe that holds `capacity` bytes; 0 for what is no pipe, which is never left alone.
+    /// For a pipe that holds `capacity` bytes; 0 for anything but a pipe, for which there are no naps.
     pub(super) fn new(capacity: usize) -> Self {
         Self {
             capacity: capacity.min(PIPE_SIZE),
@@ -33,7 +33,7 @@ impl Pace {
         }
     }
 
-    /// The input held `taken` bytes, and they have been taken: how long to leave it alone, if at all.
+    /// The input held `taken` bytes, and all have been taken. Returns how long to nap, if at all.
     ///
     /// Never where bytes are better copied: so small a pipe is full before the shortest nap is over. With more than
     /// seven eighths of the pipe, the writer may have had to wait, and the nap gets shorter; with less than half of
@@ -47,7 +47,7 @@ impl Pace {
         (self.capacity >= SPLICE_MINIMUM && self.nap >= SHORTEST).then_some(self.nap)
     }
 
-    /// Nothing had come when the input was looked at again: the writer is not one to nap for.
+    /// Nothing had come after the nap: naps do not help with this writer.
     pub(super) fn came_to_nothing(&mut self) {
         if self.nap >= SHORTEST {
             self.nap = Duration::ZERO;

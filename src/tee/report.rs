@@ -12,7 +12,7 @@ pub struct Report {
     pub read: u64,
     /// CRC-32C of the bytes that were read, whether or not the output took them all. None if it was not asked for.
     pub crc: Option<u32>,
-    /// Lines of the index, as far as it came; 0 if a command makes it.
+    /// Lines of the index so far; 0 if a command makes it.
     pub entries: u64,
     /// `Err`: the input could not be read further, or there was no memory for a buffer. What had come was passed on.
     pub input: io::Result<()>,
@@ -21,6 +21,6 @@ pub struct Report {
     pub output: io::Result<()>,
     /// How the index ended.
     pub index: IndexEnd,
-    /// How many bytes the output took, how they were moved in the end, and where the time went.
+    /// How many bytes the output took, which method moved them at the end, and where the time went.
     pub stats: Stats,
 }

@@ -19,7 +19,7 @@ use super::zero_copy::{self, SidePipe};
 /// the second look (CRC, index) to find them in the processor's cache.
 const BUFFER_SIZE: usize = 128 << 10;
 
-/// Runs a tee until input and index have ended, or the output has failed. SIGPIPE is to be blocked in this thread.
+/// Runs a tee until input and index have ended, or the output has failed. SIGPIPE must be blocked in this thread.
 pub(super) fn run(config: Config, interrupt: Interrupt) -> Report {
     let side_pipe = enlarge_pipes(&config)
         .filter(|_| config.method == Method::Splice)
@@ -33,7 +33,7 @@ pub(super) fn run(config: Config, interrupt: Interrupt) -> Report {
     report(flow, end, method)
 }
 
-/// Passes the stream on, in the way that the system and its pipes allow.
+/// Passes the stream on by the method that the system and its pipes allow.
 fn pass(flow: &mut Flow, side_pipe: Option<&SidePipe>) -> (Method, Result<(), FlowError>) {
     let mut buffer = match new_buffer() {
         Ok(buffer) => buffer,
@@ -57,7 +57,7 @@ fn new_buffer() -> io::Result<Vec<u8>> {
     Ok(buffer)
 }
 
-/// Enlarges the pipes on both sides; returns what the smaller one holds, nothing if one side is no pipe.
+/// Enlarges the pipes on both sides; returns what the smaller one holds, or none if one side is not a pipe.
 fn enlarge_pipes(config: &Config) -> Option<usize> {
     let wanted = config.pipe_size.unwrap_or(PIPE_SIZE);
     let input = pipe::enlarge(config.input.as_fd(), wanted);

@@ -14,11 +14,11 @@ use super::control::{Control, control};
 use super::report::Report;
 use super::run::run;
 
-/// What Rust's library takes by itself, unless the environment (`RUST_MIN_STACK`) has a say: a set-uid host does not do what
-/// that says. The host's functions run on this stack, too.
+/// The default of Rust's library. It is set explicitly because a set-uid host must not obey the environment
+/// (`RUST_MIN_STACK`). The host's functions run on this stack, too.
 const STACK_SIZE: usize = 2 << 20;
 
-/// A thread that waits for what it is to do: all that a start can fail of is behind it, and nothing is taken yet. Dropping
+/// A thread that waits for its task. All steps of a start that can fail are done, and nothing is taken yet. Dropping
 /// it ends the thread.
 #[derive(Debug)]
 pub struct Prepared {
@@ -27,7 +27,7 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Starts the thread. All signals are blocked in it but those that its own faults would raise.
+    /// Starts the thread. All signals are blocked in it, except those that its own faults would raise.
     ///
     /// # Errors
     /// No thread can be started (`EAGAIN`), or there can be no further descriptors (`EMFILE`, `ENFILE`).
@@ -47,11 +47,11 @@ impl Prepared {
         Ok(Self { order, tee })
     }
 
-    /// Lets the tee begin. What the environment says of its method is asked for in this thread: the environment is the
-    /// host's to change.
+    /// Lets the tee begin. The environment's choice of method is read in the calling thread: the host may change the
+    /// environment.
     #[must_use]
     pub fn start(self, config: Config) -> Tee {
-        // It fails only if the thread has ended: `Tee::wait` tells.
+        // It fails only if the thread has ended; `Tee::wait` tells the host.
         let _ = self.order.send(config.with_environment());
         self.tee
     }
@@ -65,13 +65,13 @@ pub struct Tee {
 }
 
 impl Tee {
-    /// What other threads may hold while one waits for the tee.
+    /// What other threads can use while one waits for the tee.
     #[must_use]
     pub fn control(&self) -> &Arc<Control> {
         &self.control
     }
 
-    /// Waits until the tee has ended, and tells what came of it.
+    /// Waits until the tee has ended, and returns its report.
     #[must_use]
     pub fn wait(self) -> Report {
         let report = self.thread.join().ok().flatten();

@@ -1,8 +1,8 @@
 //! The way without copying: tee(2) into a side pipe, splice(2) the original on, read the side pipe for CRC and index.
 //!
-//! One copy is left, the one into the buffer that CRC and index look at. Where neither of them needs the next bytes,
-//! not even that. What goes on are references to the writer's pages: only a host that knows the writer can allow it,
-//! see [`Config::method`](super::Config::method).
+//! One copy is left, the one into the buffer for CRC and index. Where neither needs the next bytes, that copy is left
+//! out, too. What goes on are references to the writer's pages: only a host that knows the writer can allow it, see
+//! [`Config::method`](super::Config::method).
 //!
 //! `EAGAIN` of these calls means an empty source or a full target. Here it is always clear which: the side pipe is
 //! empty before each tee(2), so that only the input can be at fault; and before each splice(2) it is known how much
@@ -20,8 +20,8 @@ use super::copy;
 use super::flow::{Flow, FlowError, would_wait};
 use super::pace::Pace;
 
-/// From how many skippable bytes on they are spliced on without a look; fewer are cheaper taken along with the next
-/// bytes that are needed.
+/// This many skippable bytes, or more, are spliced on unseen; fewer are cheaper to take along with the next bytes that
+/// are needed.
 const WORTH_SKIPPING: u64 = 64 << 10;
 
 /// Holds a second reference to the pages that are on their way.
@@ -47,7 +47,7 @@ impl SidePipe {
 pub(super) enum Ended {
     /// All has been passed on.
     Input,
-    /// The system refuses the calls; nothing is lost, the rest has to be copied.
+    /// The system refuses the calls. Nothing is lost; the rest must be copied.
     Refused,
 }
 
@@ -117,7 +117,7 @@ fn pass_seen(
     let mut left = count;
     let mut result = splice_some(flow, &mut left);
     show_side(flow, side, count, buffer)?;
-    // Where the output has to be waited for, the input has its time to fill anyway.
+    // While the output is waited for, the input fills anyway.
     if left == 0 {
         nap(flow, pace, count);
     }
@@ -154,7 +154,7 @@ fn splice_some(flow: &mut Flow, left: &mut usize) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads `count` bytes, which it holds, out of the side pipe: all of them for the CRC, whatever stops the index.
+/// Reads the `count` bytes that the side pipe holds: the CRC gets all of them, whatever stops the index.
 fn show_side(
     flow: &mut Flow,
     side: &SidePipe,
