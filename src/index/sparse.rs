@@ -22,7 +22,7 @@ pub(super) enum Step {
 
 /// Bytes of an entry: offset and length, 12 each.
 const ENTRY: usize = 24;
-/// Entries in an extension block, and the place of its flag behind them.
+/// Entries in an extension block, and the place of its flag after them.
 const EXTENSION_ENTRIES: usize = 21;
 const EXTENSION_FLAG: usize = EXTENSION_ENTRIES * ENTRY;
 

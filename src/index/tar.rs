@@ -22,24 +22,24 @@ enum Scope {
 /// What the next block is.
 #[derive(Clone, Copy)]
 enum State {
-    /// The stream's first block: a header, if the stream is not compressed. Otherwise GNU tar looks
-    /// for one in the blocks behind it; with `detect` it is not taken for an archive.
+    /// The stream's first block: a header, if the stream is not compressed. Otherwise GNU tar looks for one in the
+    /// blocks after it; with `detect` the stream is then not an archive.
     First { detect: bool },
     /// A header.
     Header,
-    /// Part of a long name (`L`), of which so many bytes are still to come.
+    /// Part of a long name (`L`), of which this many bytes are still to come.
     LongName { left: u64 },
-    /// Part of an extended header; all blocks of its payload have so many bytes still to come.
+    /// Part of an extended header; the blocks of its payload have this many bytes still to come.
     Records { scope: Scope, left: u64 },
-    /// More of a sparse member's table of entries; the data behind it has so many bytes.
+    /// More of a sparse member's table of entries; the data after it has this many bytes.
     EntryTable { table: EntryTable, packed: u64 },
-    /// More of a sparse member's decimal map; map and data together have so many bytes.
+    /// More of a sparse member's decimal map; map and data together have this many bytes.
     DecimalMap {
         map: DecimalMap,
         packed: u64,
         blocks: u64,
     },
-    /// Nothing that counts.
+    /// Nothing that matters.
     Ended,
 }
 
@@ -82,8 +82,8 @@ struct Label {
 const LABEL_DATE: Fault = Fault::HeaderNumber("modification time");
 
 impl Label {
-    /// Prints the label, if there is one, once. GNU tar treats it as a member, which settings for
-    /// all members rename. Tells whether its date is readable.
+    /// Prints the label, if there is one, once. GNU tar treats it as a member, so settings for all members rename it.
+    /// Returns whether its date is readable.
     fn print(
         &mut self,
         global: &Settings,
@@ -108,8 +108,8 @@ impl Label {
 /// gives the same lines. A member's line comes out as soon as its header is complete. Lines are
 /// quoted as `LC_ALL=C tar -t` does, without the name's leading dot, and end with a newline.
 ///
-/// Bodies need not be shown: [`skippable`](Self::skippable) tells how much of what comes next may be
-/// dropped unread, [`skip`](Self::skip) that it was.
+/// Bodies need not be shown: [`skippable`](Self::skippable) returns how many of the next bytes may be dropped unread;
+/// call [`skip`](Self::skip) with the number that was dropped.
 ///
 /// Damage never stops the parser from taking input; see [`Fault`] for what ends the listing.
 /// A parser may be sent to another thread. It uses less than 2 MiB whatever comes.
@@ -126,10 +126,10 @@ impl Label {
 /// ```
 pub struct TarIndex {
     state: State,
-    /// Bytes in front of the next block of interest, and what it means if the stream ends there.
+    /// Bytes before the next block of interest, and what it means if the stream ends there.
     skip_left: u64,
     cut: Fault,
-    /// The beginning of a block that is not complete.
+    /// The beginning of an incomplete block.
     partial: [u8; BLOCK],
     filled: usize,
     /// Bytes seen or skipped.
@@ -179,9 +179,9 @@ impl TarIndex {
         }
     }
 
-    /// A parser at the beginning of a stream that may be anything: unless its first block is a tar
-    /// header with a fitting checksum, or zeros, there is no line, and the outcome's fault
-    /// [is no archive](Fault::is_no_archive). In an archive all is as with [`new`](Self::new).
+    /// A parser at the beginning of a stream that may be anything. Unless its first block is zeros or a tar header
+    /// with the right checksum, there are no lines, and the outcome is a fault that [is no
+    /// archive](Fault::is_no_archive). With an archive it works like [`new`](Self::new).
     #[must_use]
     pub fn detecting() -> Self {
         Self {
@@ -190,8 +190,8 @@ impl TarIndex {
         }
     }
 
-    /// Feeds the next bytes of the stream; hands the lines they complete to `sink`, in pieces of at
-    /// most 16 KiB that need not end with a line. Nothing is held back when it returns.
+    /// Feeds the next bytes of the stream; hands the lines they complete to `sink`, in pieces of at most 16 KiB that
+    /// need not end with a line. When it returns, nothing is held back.
     pub fn push(&mut self, mut input: &[u8], sink: &mut dyn FnMut(&[u8])) {
         while !input.is_empty() {
             let unseen = usize::try_from(self.skippable()).unwrap_or(usize::MAX);
@@ -219,8 +219,8 @@ impl TarIndex {
         self.listing.flush(sink);
     }
 
-    /// How many of the bytes that come next will not be looked at: what is left of a member's body,
-    /// or all (`u64::MAX`) once the listing has ended. The caller may drop so many unread.
+    /// How many of the bytes that come next will not be looked at: what is left of a member's body, or all
+    /// (`u64::MAX`) once the listing has ended. The caller may drop this many unread.
     #[must_use]
     pub fn skippable(&self) -> u64 {
         if matches!(self.state, State::Ended) {
@@ -230,7 +230,7 @@ impl TarIndex {
         }
     }
 
-    /// Tells that `count` bytes passed without being shown.
+    /// Notes that `count` bytes passed unseen.
     ///
     /// # Panics
     /// If `count` is more than [`skippable`](Self::skippable): the parser would be out of step.
@@ -243,7 +243,7 @@ impl TarIndex {
         self.offset = self.offset.saturating_add(count);
     }
 
-    /// Says that the stream has ended, and tells how. Called again it gives the same answer.
+    /// Notes that the stream has ended, and returns how. Further calls return the same.
     #[must_use]
     pub fn finish(&self) -> Outcome {
         let cut = match self.state {
@@ -272,7 +272,7 @@ impl TarIndex {
         }
     }
 
-    /// Lines handed out so far.
+    /// Lines given to the sink so far.
     #[must_use]
     pub fn entries(&self) -> u64 {
         self.listing.lines()
@@ -341,8 +341,8 @@ impl TarIndex {
 
     fn header(&mut self, header: Header<'_>, sink: &mut dyn FnMut(&[u8])) {
         let size = match header.kind() {
-            // GNU tar lists nothing behind the first block of zeros. It reads one header more, to see
-            // the second block of the end mark, and complains about what cannot be read in that.
+            // GNU tar lists nothing after the first block of zeros. It reads one more header, to see the second block
+            // of the end mark, and complains if that has unreadable fields.
             Kind::Zero | Kind::Bad if self.mark_seen => return self.state = State::Ended,
             Kind::Zero => return self.mark_seen = true,
             Kind::Bad => return self.bad_header(Fault::HeaderChecksum),
@@ -368,7 +368,7 @@ impl TarIndex {
                 self.begin_records(Scope::Own, size);
             }
             b'g' => {
-                // A label counts at once, even if no member comes before the next global header.
+                // A label takes effect at once, even if no member comes before the next global header.
                 self.global.take_label(&mut self.label.text);
                 self.global.clear();
                 self.label.dated = header.has_readable_time();
@@ -379,7 +379,7 @@ impl TarIndex {
         }
     }
 
-    /// Goes on one block further, as GNU tar does until a good header comes.
+    /// Goes on to the next block, as GNU tar does until a good header comes.
     fn bad_header(&mut self, fault: Fault) {
         self.note(fault);
         self.pending.drop_all();
@@ -490,7 +490,7 @@ impl TarIndex {
         }
     }
 
-    /// Goes on behind a table of entries, or with its next block.
+    /// Goes on after a table of entries, or with its next block.
     fn after_entries(&mut self, table: EntryTable, step: Step, packed: u64) {
         if step == Step::More {
             return self.state = State::EntryTable { table, packed };

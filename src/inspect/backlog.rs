@@ -6,17 +6,18 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::sys::write::Writer;
 
-/// How many bytes may wait for the reader of the index before the data has to wait, too. It can be more by what was shown last:
-/// a line of [`MAX_NAME`](crate::index::MAX_NAME) bytes, each written as up to four (`\ooo`), or 32 KiB for a command.
+/// How many bytes may wait for the reader of the index before the data has to wait, too. The last bytes shown may
+/// exceed it: by a line of [`MAX_NAME`](crate::index::MAX_NAME) bytes, each written as up to four (`\ooo`), or 32 KiB
+/// for a command.
 pub const INDEX_BUFFER: usize = 1 << 20;
 
-/// From how many waiting bytes on a write is tried without need: fewer system calls for short lines.
+/// Fewer waiting bytes are not written until they must be: this saves system calls with short lines.
 const WORTH_WRITING: usize = 32 << 10;
 
 /// Bytes on their way to a reader that may be slow, or gone.
 #[derive(Debug)]
 pub(super) struct Backlog {
-    /// None once the reader has gone, memory was short or writing has failed otherwise.
+    /// None once the reader has gone, memory was short or writing has failed.
     writer: Option<Writer>,
     waiting: VecDeque<u8>,
     failure: Option<io::Error>,
@@ -31,7 +32,7 @@ impl Backlog {
         }
     }
 
-    /// Queues bytes; drops them if the reader has gone. Where there is no memory for them, the index ends.
+    /// Queues bytes; drops them if the reader has gone. If there is no memory for them, the index ends.
     pub(super) fn queue(&mut self, bytes: &[u8]) {
         if self.writer.is_none() {
             return;
@@ -54,7 +55,7 @@ impl Backlog {
         }
     }
 
-    /// Writes what is taken at once, if there is enough to be worth it.
+    /// Writes what is taken at once, if there is enough to be worth a system call.
     pub(super) fn drain_if_worth(&mut self) {
         if self.waiting.len() >= WORTH_WRITING {
             self.drain();
@@ -72,7 +73,7 @@ impl Backlog {
         }
     }
 
-    /// How many bytes a write took; none if it has to be tried again later, or never again.
+    /// How many bytes a write took; none if it must be tried again later, or never again.
     fn note(&mut self, result: io::Result<usize>) -> Option<usize> {
         match result {
             Ok(count) => Some(count),
@@ -109,7 +110,7 @@ impl Backlog {
             .map(AsFd::as_fd)
     }
 
-    /// Closes the descriptor, if it is owned, and tells why the bytes could not be written, if so.
+    /// Closes the descriptor, if it is owned, and returns why bytes could not be written, if so.
     pub(super) fn close(self) -> Option<io::Error> {
         self.failure
     }

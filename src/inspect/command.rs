@@ -26,7 +26,8 @@ impl IndexCommand {
     /// Starts `sh -c command` and returns the pipe to feed the stream into; closing that ends the command's input.
     ///
     /// The command writes the index to `output` and its complaints to `errors`; without one it shares the host's
-    /// standard error. Both stay the caller's. The environment is the host's, as with upstream's popen(3).
+    /// standard error. Both stay the caller's. The command has the host's environment, as with popen(3) in upstream's
+    /// sendbackup.
     pub(crate) fn start(
         command: &CStr,
         output: &Descriptor,
@@ -52,11 +53,10 @@ impl IndexCommand {
         self.child.id()
     }
 
-    /// Waits for the command to end; not any longer once `interrupt` is readable: none then. Its input must have been
-    /// closed.
+    /// Waits for the command to end, or until `interrupt` is readable: none then. Its input must have been closed.
     ///
-    /// A host that waits for any child of its process can be faster. The status is the host's then, who was told the
-    /// process id, and success is reported here.
+    /// A host that waits for any child of its process can be faster. It was told the process id and gets the status;
+    /// success is reported here then.
     pub(crate) fn wait(
         &mut self,
         interrupt: Option<BorrowedFd<'_>>,

@@ -18,7 +18,7 @@ pub enum IndexEnd {
     /// The index could not be delivered (`EPIPE`: its reader has gone), there was no memory for what waited for its
     /// reader, or its command could not be started.
     Failed(io::Error),
-    /// Ended before its time: the data did not reach its end, or nobody wants to wait for the index any longer.
+    /// Ended early: the data did not reach its end, or the host does not want to wait for the index any longer.
     Abandoned,
 }
 

@@ -12,14 +12,15 @@ use super::command::IndexCommand;
 use super::end::IndexEnd;
 use super::order::Index;
 
-/// How much of the stream is shown to a tar reader at once: so much ends at most one header, and no more than one line
-/// comes of it. Not so of a larger piece: a name in a global extended header (pax) is that of every member behind it.
+/// How much of the stream is shown to a tar reader at once. This much completes at most one header, and so gives at
+/// most one line. A larger piece could give many long ones: a name in a global extended header (pax) is that of every
+/// member after it.
 const BLOCK: usize = 512;
 
 /// How much of the stream is queued for a command at once.
 const PIECE: usize = 32 << 10;
 
-/// What makes the index, and how far it got.
+/// What makes the index, and its state.
 pub(super) enum Indexer {
     /// None is wanted, or the command could not be started.
     Ended(IndexEnd),
@@ -97,7 +98,7 @@ impl Indexer {
         }
     }
 
-    /// Tells that `count` bytes passed unseen.
+    /// Notes that `count` bytes passed unseen.
     pub(super) fn skip(&mut self, count: u64) {
         if let Self::Tar { reader, lines } = self {
             if lines.is_open() {
@@ -140,8 +141,8 @@ impl Indexer {
                 (end, reader.entries())
             }
             Self::Command { mut command, copy } => {
-                // A command that leaves early (EPIPE) may have all it needs: its exit status tells. One that was not
-                // given all cannot know.
+                // A command that leaves early (EPIPE) may have all it needs: its exit status says so. A command that
+                // was not given everything cannot know that.
                 let withheld = copy
                     .close()
                     .filter(|error| error.kind() != io::ErrorKind::BrokenPipe);
@@ -155,7 +156,7 @@ impl Indexer {
         }
     }
 
-    /// The stream does not reach its end, or nobody wants to wait any longer: the index ends where it is.
+    /// The stream does not reach its end, or the host does not want to wait any longer: the index ends where it is.
     pub(super) fn abandon(self) -> (IndexEnd, u64) {
         match self {
             Self::Ended(end) => (end, 0),

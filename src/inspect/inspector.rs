@@ -50,7 +50,7 @@ impl Inspector {
         }
     }
 
-    /// Tells that `count` bytes passed unseen.
+    /// Notes that `count` bytes passed unseen.
     pub(crate) fn skip(&mut self, count: u64) {
         self.read += count;
         self.indexer.skip(count);

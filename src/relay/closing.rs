@@ -1,4 +1,4 @@
-//! How links and streams end: by the source's end, by a failure of the connection, by the host's wish.
+//! How links and streams end: at the source's end, after a failure of the connection, or because the host wants it.
 
 use super::connection::{Connection, Phase};
 use super::schedule::Key;
@@ -19,8 +19,8 @@ pub(super) fn fail(connection: &Connection, errno: Errno) {
     }
 }
 
-/// The time of a closing link is up. Where the host was kept from turning its loop, the connection may have had no
-/// occasion to take anything before the last pump; and while a callback of the link runs, it has none.
+/// The time of a closing link is up. If the host did not turn its loop for a while, the connection may have had no
+/// chance to take anything before the last pump; it has none either while a callback of the link runs.
 pub(super) fn on_deadline(connection: &Connection) {
     if !connection.pumping.get() && !connection.has_progressed() {
         fail(connection, Errno::TIMEDOUT);

@@ -1,6 +1,6 @@
 //! The connection of a link: what is open, what is under way, and what wakes it.
 //!
-//! `writer`, `closing`, `pump` and `link` work on it, each standing on the ones before. The host's callbacks are kept
+//! `writer`, `closing`, `pump` and `link` work on it; each uses only those before it. The host's callbacks are kept
 //! here, and called from there.
 
 use std::cell::{Cell, RefCell};
@@ -34,7 +34,7 @@ pub enum LinkKind {
     Callback(Callbacks),
 }
 
-/// How far a connection is in its life.
+/// The state of a connection's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     /// Streams and control frames are taken.
@@ -110,7 +110,7 @@ pub(super) struct Connection {
     pub(super) state: RefCell<State>,
 }
 
-/// What of a connection changes. Never borrowed while the host is called back.
+/// The parts of a connection that change. Never borrowed while the host is called back.
 pub(super) struct State {
     pub(super) phase: Phase,
     /// None once the connection has ended.
@@ -187,7 +187,7 @@ impl State {
         }
     }
 
-    /// Two that send with one handle would mix their bytes, or go on behind each other's end.
+    /// Two streams with one handle would mix their bytes, or go on after each other's end.
     pub(super) fn check_unused(&self, handle: u32) -> Result<()> {
         let mut streams = self.streams.iter().flatten();
         if streams.any(|stream| stream.handle() == handle) {
@@ -274,7 +274,7 @@ impl Connection {
         self.state.borrow_mut().streams[key] = Some(stream);
     }
 
-    /// Takes some stream off the connection; the schedule may still know of it.
+    /// Takes any one stream off the connection; the schedule may still know it.
     pub(super) fn take_stream(&self) -> Option<Rc<StreamCore>> {
         let mut state = self.state.borrow_mut();
         state.streams.iter_mut().find_map(Option::take)
@@ -321,7 +321,7 @@ impl Connection {
         }
     }
 
-    /// Goes on with other events, and ends in good time. What it waited for has to be found out anew.
+    /// Goes on with other events and with a deadline. What it waits for must be determined anew.
     pub(super) fn go_on_with(&self, events: Events, deadline: Deadline) {
         let mut state = self.state.borrow_mut();
         let before = mem::replace(&mut state.events, events);
@@ -332,7 +332,7 @@ impl Connection {
         self.defer_pump();
     }
 
-    /// Whether a closing connection has taken anything since that was asked last.
+    /// Whether a closing connection has taken anything since the last call.
     pub(super) fn has_progressed(&self) -> bool {
         let mut guard = self.state.borrow_mut();
         let state = &mut *guard;
@@ -341,7 +341,7 @@ impl Connection {
         deadline.is_some_and(|deadline| deadline.note_progress(taken))
     }
 
-    /// Takes everything away from the connection but its streams, which the caller ends. Nothing is called.
+    /// Takes everything away from the connection except its streams, which the caller ends. Calls nobody.
     pub(super) fn end(&self, errno: Errno) {
         let mut state = self.state.borrow_mut();
         state.phase = Phase::Ended(errno);

@@ -9,12 +9,12 @@ use crate::event::{EventId, EventKind, EventLoop};
 #[derive(Debug)]
 pub(super) struct Deadline {
     timer: EventId,
-    /// How many bytes the connection had taken when the time began to run.
+    /// How many bytes the connection had taken when the timer was started.
     taken: u64,
 }
 
 impl Deadline {
-    /// Lets the time run. `on_due` is called each time it is up, and asks [`Deadline::note_progress`].
+    /// Starts the timer. `on_due` is called each time it fires, and calls [`Deadline::note_progress`].
     pub(super) fn start(
         event_loop: &EventLoop,
         time: Duration,
@@ -27,7 +27,7 @@ impl Deadline {
         deadline
     }
 
-    /// Lets the time run anew if the connection has taken something since it was asked last.
+    /// Restarts the timer if the connection has taken something since the last call.
     pub(super) fn extend(&mut self, event_loop: &EventLoop, taken: u64) {
         if self.note_progress(taken) {
             event_loop.deactivate(self.timer);
@@ -35,7 +35,7 @@ impl Deadline {
         }
     }
 
-    /// Whether the connection, which has taken so many bytes by now, has taken any since it was asked last.
+    /// Whether the connection, which has taken this many bytes by now, has taken any since the last call.
     pub(super) fn note_progress(&mut self, taken: u64) -> bool {
         let progress = self.taken != taken;
         self.taken = taken;

@@ -41,11 +41,11 @@ impl From<io::Error> for Error {
     }
 }
 
-/// Why a link or a sink takes no descriptor that was opened for reading alone.
+/// Why a link or a sink refuses a descriptor that was opened only for reading.
 pub(super) const NOT_FOR_WRITING: &str = "the descriptor is not open for writing";
 
-/// Memory was short: ends what it was wanted for, never the process. For buffers, that is; an allocator that has no
-/// room for a few bytes ends the process all the same.
+/// There was no memory for a buffer: that ends what it was for, not the process. (An allocator that has no room for a
+/// few bytes still ends the process.)
 pub(super) fn out_of_memory(_: TryReserveError) -> io::Error {
     Errno::NOMEM.into()
 }

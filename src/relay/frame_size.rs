@@ -1,7 +1,7 @@
 //! How large the frames of bulk streams are on one link. Pure.
 //!
-//! Large frames cost fewer system calls, and splicing is worth while with them alone; but whatever becomes ready behind
-//! a frame waits until it is out. So frames get smaller while the connection drains slowly, and larger again when it
+//! Large frames cost fewer system calls, and splicing pays only with them; but whatever becomes ready after a frame
+//! has begun waits until it is out. So frames get smaller while the connection drains slowly, and larger again when it
 //! does not. docs/performance.md has the measurements behind the numbers.
 
 use std::time::Duration;
@@ -24,14 +24,14 @@ const FAST: Duration = Duration::from_millis(5);
 /// The frame sizes of a link.
 #[derive(Debug)]
 pub(super) struct FrameSize {
-    /// The host's wish, if it has one.
+    /// What the host asked for, if it did.
     wanted: Option<usize>,
     /// What the connection's speed allows.
     current: usize,
 }
 
 impl FrameSize {
-    /// `wanted`: the largest payload, if the host has a wish.
+    /// `wanted`: the largest payload, if the host names one.
     pub(super) fn new(wanted: Option<usize>) -> Self {
         Self {
             wanted,
@@ -49,8 +49,8 @@ impl FrameSize {
         self.current
     }
 
-    /// Records how long a frame with a payload of so many bytes took, from its beginning until the connection had all of it.
-    /// A short frame tells nothing.
+    /// Records how long a frame with a payload of this many bytes took, from its beginning until the connection had
+    /// all of it. A short frame says nothing about the speed.
     pub(super) fn record(&mut self, payload: usize, after: Duration) {
         let largest = self.wanted.unwrap_or(SPLICED);
         if payload < self.copied() {

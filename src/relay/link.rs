@@ -1,4 +1,4 @@
-//! A link: the writing side of one connection, and what the host does with it.
+//! A link: the host's handle of the writing side of one connection.
 //!
 //! Everything written to the connection goes through its link, since nothing may come between the bytes of a frame.
 
@@ -23,8 +23,8 @@ use crate::sys::errno::errno_of;
 use crate::sys::socket;
 use crate::sys::{Descriptor, Errno};
 
-/// How much a TCP connection takes that it has not sent yet, in bytes. More would only lie there: a small stream's line
-/// would wait behind it, and the processor's cache would lose it before it is sent (docs/performance.md).
+/// How many bytes a TCP connection takes that it has not sent yet. With more, a line of a small stream would wait
+/// longer, and the bytes would leave the processor's cache before they are sent (docs/performance.md).
 const UNSENT: u32 = 128 * 1024;
 
 /// How long a closing link waits for its connection to take a byte unless the host names another time.
@@ -64,8 +64,8 @@ impl Link {
     /// Makes a link on a connection.
     ///
     /// # Errors
-    /// [`Error::System`] when the descriptor is not open; [`Error::Argument`] when it is not for writing, unless the host
-    /// writes itself; [`Error::Limit`] for a frame size of nothing or of more than [`MAX_FRAME`].
+    /// [`Error::System`] when the descriptor is not open; [`Error::Argument`] when it is not for writing, unless the
+    /// host writes itself; [`Error::Limit`] for a frame size of 0 or of more than [`MAX_FRAME`].
     pub fn new(event_loop: &EventLoop, options: LinkOptions) -> Result<Self> {
         if options
             .frame_size
@@ -97,14 +97,13 @@ impl Link {
         })
     }
 
-    /// Queues one whole control frame, a copy of `payload`; none ends the stream of that handle. It goes out before any
-    /// further frame of a stream.
+    /// Queues one whole control frame, a copy of `payload`; an empty one ends the stream of that handle. It goes out
+    /// before any further frame of a stream.
     ///
     /// # Errors
-    /// [`Error::Limit`]: more than [`MAX_FRAME`] bytes, or more than 1 MiB would be queued behind the first frame, where
-    /// each counts 72 bytes more than its payload. [`Error::State`] on a raw link, and while a stream has that handle: its
-    /// bytes and its end are its own. [`Error::System`] when the connection has failed, or there is no memory for the
-    /// frame (ENOMEM).
+    /// [`Error::Limit`] for more than [`MAX_FRAME`] bytes, or if more than 1 MiB would be queued after the first
+    /// frame, where each counts 72 bytes more than its payload. [`Error::State`] on a raw link, and while a stream has
+    /// that handle. [`Error::System`] when the connection has failed, or there is no memory for the frame (ENOMEM).
     pub fn send(&self, handle: u32, payload: &[u8]) -> Result<()> {
         if !self.connection.is_framed() {
             return Err(Error::State("a raw link has no frames"));
@@ -166,8 +165,8 @@ impl Link {
     pub fn close(self) {
         let connection = &self.connection;
         if connection.event_loop.is_given_up() {
-            // Events made now would never be released, and keep link and connection for ever. What is to be done
-            // without a word is done when the handle is dropped.
+            // Events made now would never be released, and would keep link and connection for ever. The rest is done
+            // when the handle is dropped.
             return;
         }
         let phase = connection.state.borrow().phase;
@@ -183,7 +182,7 @@ impl Link {
         }
     }
 
-    /// Makes the source of a stream. A connection that has refused a splice before gains nothing from a larger pipe.
+    /// Makes the source of a stream. A connection that has refused a splice gains nothing from a larger pipe.
     fn source(&self, descriptor: Descriptor, bulk: bool, has_tap: bool) -> io::Result<Source> {
         let splices = self.connection.state.borrow().splices;
         let may_splice = splices && !self.connection.is_callback() && !has_tap;
@@ -205,8 +204,8 @@ impl Link {
             .or_else(|error| self.write_out().ok_or(error))
     }
 
-    /// Writes what the connection takes at once; `None` if something is left. It is all that can be done where no
-    /// descriptor is left for a duplicate.
+    /// Writes what the connection takes at once; `None` if something is left. Without a descriptor for a duplicate,
+    /// nothing more can be done.
     fn write_out(&self) -> Option<()> {
         let mut state = self.connection.state.borrow_mut();
         loop {

@@ -5,14 +5,14 @@
 //! bounded: a link that is full reads nothing from its sources, and a sink past its high-water mark asks for a pause.
 //!
 //! From below, each file standing on ones named before it: `frame`, `frame_size`, `schedule` (how streams share a
-//! connection), `outgoing` (what is sent next) and `queue` (what waits in a sink) are pure. `source` and `stream` are the
-//! reading side; a stream knows no more of what carries it than a trait says. `deadline` is how long a closing link is
-//! waited for, `connection` what is open and under way. `writer` writes the frame in flight, `closing` ends links and
+//! connection), `outgoing` (what is sent next) and `queue` (what waits in a sink) are pure. `source` and `stream` are
+//! the reading side; a stream knows its carrier only through a trait. `deadline` is how long a closing link is waited
+//! for, `connection` what is open and under way. `writer` writes the frame in flight, `closing` ends links and
 //! streams, `pump` moves the bytes, and `link` is the host's handle. `sink` is the way back.
 //!
 //! Callbacks may call anything, whatever they belong to: start and free streams, send, close and free links. No state
-//! is borrowed while one runs. A link or a sink whose callback turns the event loop makes no progress to count on until
-//! the callback returns.
+//! is borrowed while one runs. While a callback of a link or a sink turns the event loop, do not count on progress of
+//! that link or sink.
 #![forbid(unsafe_code)]
 
 mod callback;

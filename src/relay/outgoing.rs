@@ -13,13 +13,13 @@ use super::schedule::{Key, Schedule};
 /// and [`FRAME_COST`].
 pub(super) const MAX_CONTROL: usize = 1024 * 1024;
 
-/// What a queued frame takes besides its bytes, at most: its place in the queue, and the allocator's share.
+/// What a queued frame takes besides its bytes, at most: its place in the queue, and the allocator's overhead.
 const FRAME_COST: usize = 64;
 
 /// Whom to tell when a frame is out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Owner {
-    /// Nobody: a control frame, or the stream has been detached meanwhile.
+    /// Nobody: it is a control frame, or the stream has been detached.
     Nobody,
     /// The stream whose bytes these are.
     Stream(Key),
@@ -48,7 +48,7 @@ pub(super) struct Frame {
 pub(super) enum Unsent<'a> {
     /// These bytes; `more` if a part of the frame follows them.
     Bytes { bytes: &'a [u8], more: bool },
-    /// So many bytes out of the source's pipe.
+    /// This many bytes out of the source's pipe.
     InPipe(usize),
     /// Nothing: the frame is out.
     Nothing,
@@ -105,7 +105,7 @@ impl Frame {
         }
     }
 
-    /// What is held in memory of what is not yet written.
+    /// How many unwritten bytes are held in memory.
     fn held(&self) -> usize {
         self.bytes.len().saturating_sub(self.sent)
     }
@@ -200,7 +200,7 @@ impl Outgoing {
         Some((mem::take(&mut frame.bytes), frame.sent))
     }
 
-    /// Gives them back, `taken` more of them being out; false if the frame has been dropped meanwhile.
+    /// Gives them back after `taken` more of them were written; false if the frame has been dropped meanwhile.
     pub(super) fn return_frame(&mut self, bytes: Vec<u8>, taken: usize) -> bool {
         let Some(frame) = &mut self.frame else {
             return false;
@@ -222,12 +222,12 @@ impl Outgoing {
         )
     }
 
-    /// Whether nothing waits, streams left aside.
+    /// Whether nothing waits, apart from streams.
     pub(super) fn is_empty(&self) -> bool {
         self.frame.is_none() && self.control.is_empty()
     }
 
-    /// Takes a stream out. A frame of it that is in flight stays, and is nobody's from now on.
+    /// Takes a stream out. A frame of it that is in flight stays, and belongs to nobody from now on.
     pub(super) fn remove(&mut self, key: Key) {
         self.schedule.remove(key);
         if self.is_in_flight(key) {

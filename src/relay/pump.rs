@@ -1,7 +1,7 @@
 //! Moves the bytes of a link: from its sources, through one frame at a time, to the connection.
 //!
-//! Runs once a turn of the event loop and does a bounded amount of work in it, so that other connections get theirs.
-//! What it finds is acted upon after the borrow of the state has ended, since callbacks may do anything.
+//! Runs once a turn of the event loop and does a bounded amount of work, so that other connections get their share. It
+//! acts only after the borrow of the state has ended, since callbacks may do anything.
 
 use std::io;
 use std::mem;
@@ -22,8 +22,8 @@ use crate::event::Direction;
 use crate::sys::Errno;
 use crate::sys::errno::errno_of;
 
-/// The frames a link begins in one turn of the loop, and the bytes after which it begins no other: one large frame or a
-/// few small ones, so that connections get equal shares (docs/performance.md).
+/// How many frames a link begins in one turn of the loop, and after how many bytes it begins no further one: one large
+/// frame or a few small ones, so that connections get equal shares (docs/performance.md).
 const TURN_FRAMES: usize = 16;
 const TURN_BYTES: usize = QUANTUM;
 
@@ -58,7 +58,7 @@ impl Turn<'_> {
         self.bytes = self.bytes.saturating_sub(bytes);
     }
 
-    /// Does the next thing there is to do. Says whether the turn goes on, as everything does that this calls.
+    /// Does the next thing there is to do. Returns whether the turn goes on, as do the functions it calls.
     fn step(&mut self) -> ControlFlow<()> {
         let mut state = self.connection.state.borrow_mut();
         let ended =
@@ -281,7 +281,7 @@ impl Turn<'_> {
         }
     }
 
-    /// The bytes that a header needs before a payload that is read; one that is sealed is framed elsewhere.
+    /// How many bytes to leave for a header before a payload; a sealed payload is framed elsewhere.
     fn header_room(&self) -> usize {
         if self.connection.is_framed() && self.seal().is_none() {
             HEADER_BYTES

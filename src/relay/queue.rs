@@ -15,7 +15,7 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// Puts a copy of `bytes` at the end. Where memory is short a part of them may have been.
+    /// Puts a copy of `bytes` at the end. If memory is short, a part of them may have been added.
     pub(super) fn append(&mut self, mut bytes: &[u8]) -> Result<(), TryReserveError> {
         if let Some(last) = self.pieces.back_mut() {
             let last = last.get_mut();

@@ -8,8 +8,9 @@
 
 use std::collections::VecDeque;
 
-/// The bytes a stream may send a round: what an ordinary pipe holds. With more, a stream whose pipe is filled again while
-/// it is being read would send several times as much as one whose writer sleeps meanwhile (docs/performance.md).
+/// How many bytes a stream may send a round: what an ordinary pipe holds. With more, a stream whose pipe is filled
+/// again while it is being read would send several times as much as one whose writer sleeps meanwhile
+/// (docs/performance.md).
 pub const QUANTUM: usize = 64 * 1024;
 
 /// A stream's number in its schedule; given to another stream once it has been removed.
@@ -37,7 +38,7 @@ struct Stream {
     ready: bool,
     credit: i64,
     in_sparse: bool,
-    /// Stays set while the stream is in the sparse list as well: its place here is where its next round begins.
+    /// Stays set while the stream is in the sparse list as well: its next round begins at its place here.
     in_backlogged: bool,
 }
 
@@ -60,7 +61,7 @@ impl Schedule {
         }
     }
 
-    /// Takes a stream out; its key may be given away again. An unknown key does nothing.
+    /// Takes a stream out; its key may be reused. An unknown key does nothing.
     pub fn remove(&mut self, key: Key) {
         let Some(stream) = self.streams.get_mut(key).and_then(Option::take) else {
             return;
@@ -148,8 +149,8 @@ impl Schedule {
         None
     }
 
-    /// Whether the first sparse stream may send; otherwise it leaves the list for the backlogged ones, so that one that
-    /// becomes ready again and again is held to its credit.
+    /// Whether the first sparse stream may send; otherwise it moves to the backlogged ones, so that a stream that
+    /// becomes ready again and again cannot exceed its credit.
     fn stays_sparse(&mut self, key: Key) -> bool {
         let Some(stream) = self.stream(key) else {
             return false;

@@ -19,9 +19,9 @@ use crate::sys::errno::errno_of;
 use crate::sys::socket::{self, Nature};
 use crate::sys::{Descriptor, Errno};
 
-/// The high-water mark unless the host names another, in bytes: 64 stalled sinks hold 16 MiB.
+/// The default high-water mark, in bytes: 64 stalled sinks hold 16 MiB.
 pub const HIGH_WATER: usize = 256 * 1024;
-/// The low-water mark unless the host names another, in bytes.
+/// The default low-water mark, in bytes.
 pub const LOW_WATER: usize = 64 * 1024;
 
 /// What [`Sink::new`] needs to know.
@@ -94,8 +94,7 @@ impl Sink {
         Ok(Self { core })
     }
 
-    /// Takes over the descriptor that the sink was made on, lent until then: whoever hands it over keeps it if the sink
-    /// cannot be made.
+    /// Takes the descriptor, which was lent until now: if the sink cannot be made, it stays the caller's.
     pub(crate) fn adopt(&self, descriptor: OwnedFd) {
         self.core.state.borrow_mut().descriptor = Some(descriptor.into());
     }
@@ -171,7 +170,7 @@ fn callback(weak: &Weak<SinkCore>) -> Notification {
 struct SinkCore {
     event_loop: EventLoop,
     write: EventId,
-    /// Calls the host back from the loop instead of from within its own call.
+    /// Calls the host back from the loop, and not from within the host's own call.
     report: EventId,
     nature: Nature,
     high_water: usize,

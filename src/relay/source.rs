@@ -17,9 +17,9 @@ const MIN_SPLICE: usize = 32 * 1024;
 /// What a source had to give.
 #[derive(Debug)]
 pub(super) enum Loaded {
-    /// So many bytes, now behind what the buffer held; `drained` if there were no more at that moment.
+    /// This many bytes, appended to the buffer; `drained` if there were no more at that moment.
     Copied { length: usize, drained: bool },
-    /// So many bytes, still in the pipe, which can be spliced.
+    /// This many bytes, still in the pipe, which can be spliced.
     InPipe(usize),
     /// Nothing yet.
     Empty,
@@ -34,14 +34,14 @@ pub(super) enum Loaded {
 pub(super) struct Source {
     descriptor: Descriptor,
     bulk: bool,
-    /// What the pipe holds; 0 if it is none.
+    /// What the pipe holds; 0 if it is not a pipe.
     capacity: usize,
     splices: bool,
 }
 
 impl Source {
     /// Puts the descriptor in non-blocking mode. `may_splice`: neither its stream nor its link needs to see the bytes;
-    /// only then a larger pipe is of use, of `pipe_size` bytes if the host has a wish.
+    /// only then a larger pipe is of use. `pipe_size` is its size in bytes, if the host names one.
     pub(super) fn new(
         descriptor: Descriptor,
         bulk: bool,
@@ -68,7 +68,7 @@ impl Source {
         self.descriptor.as_fd()
     }
 
-    /// Finds the payload of the next frame. A payload that is copied goes behind the first `room` bytes of `buffer`.
+    /// Finds the payload of the next frame. A payload that is copied goes after the first `room` bytes of `buffer`.
     pub(super) fn load(
         &self,
         buffer: &mut Vec<u8>,
@@ -104,7 +104,7 @@ impl Source {
     /// them does not wait long.
     fn copied(&self, size: &FrameSize) -> usize {
         let length = if self.bulk { size.copied() } else { SMALLEST };
-        // A pipe never gives more than it holds, so that a larger buffer would be waste.
+        // A pipe never gives more than it holds: a larger buffer would be waste.
         if self.capacity > 0 {
             length.min(self.capacity)
         } else {
@@ -112,9 +112,9 @@ impl Source {
         }
     }
 
-    /// Reads the rest of a frame, which was left in the pipe to be spliced, behind what `buffer` holds.
+    /// Reads the rest of a frame, which was left in the pipe to be spliced, and appends it to `buffer`.
     ///
-    /// Fails with `EIO` if the bytes have gone: somebody else has read from the pipe, and the frame can no more be
+    /// Fails with `EIO` if the bytes have gone: somebody else has read from the pipe, and the frame cannot be
     /// completed. Fails with `ENOMEM` if there is no room for them.
     pub(super) fn rescue(&self, buffer: &mut Vec<u8>, length: usize) -> io::Result<()> {
         let end = buffer.len() + length;

@@ -37,7 +37,7 @@ pub struct StreamOptions {
     pub descriptor: Descriptor,
     /// The number of the stream in its frames; ignored on a raw link.
     pub handle: u32,
-    /// It carries data by the gigabyte: large frames, an enlarged pipe, splicing where possible, and no precedence.
+    /// It carries much data: large frames, an enlarged pipe, splicing where possible, and no precedence.
     pub bulk: bool,
     /// Is shown the stream's bytes, in order, after the connection has taken them. Keeps the stream from being spliced.
     pub tap: Option<TapCallback>,
@@ -47,8 +47,8 @@ pub struct StreamOptions {
     pub on_end: Option<EndCallback>,
 }
 
-/// A stream of a link. Dropping it abandons it: nothing more is read, and its callbacks are not called any more; but a frame
-/// that was begun is completed. It may outlive its link.
+/// A stream of a link. Dropping it abandons it: nothing more is read, and its callbacks are not called any more. A
+/// frame that was begun is still completed. It may outlive its link.
 #[derive(Debug)]
 pub struct Stream {
     core: Rc<StreamCore>,
@@ -146,8 +146,9 @@ impl StreamCore {
         self.event_loop.activate(self.event)
     }
 
-    /// The source has bytes or has ended. A stream that is known to be ready is watched no more, so that a link that is
-    /// full does not keep the loop turning; and not before, so that one that flows costs no system call for it.
+    /// The source has bytes or has ended. The event is deactivated when it reports a stream that is already known to
+    /// be ready. A link that is full then does not keep the loop turning, and a stream that flows costs no system
+    /// call.
     fn on_readable(&self) {
         let carrier = self.place.carrier.upgrade();
         if carrier.is_some_and(|carrier| carrier.ready(self.place.key)) {

@@ -1,4 +1,4 @@
-//! Writes the frame in flight to the connection, as far as that takes it.
+//! Writes as much of the frame in flight as the connection takes.
 
 use std::cell::RefMut;
 use std::io;
@@ -27,7 +27,7 @@ pub(super) enum Halt {
     Gone,
 }
 
-/// What one attempt achieved.
+/// The result of one attempt.
 enum Progress {
     Some,
     Full,
@@ -74,7 +74,7 @@ fn write_by_callback(connection: &Connection, callbacks: &Callbacks) -> Halt {
     }
 }
 
-/// Writes the frame in flight to a connection that is the library's to write to.
+/// Writes the frame in flight to a connection that the library writes to itself.
 fn write_to_descriptor(state: &mut State) -> Halt {
     loop {
         let Some(descriptor) = &state.descriptor else {
@@ -104,7 +104,7 @@ fn write_to_descriptor(state: &mut State) -> Halt {
     }
 }
 
-/// A connection that took less than it was given is full: asking once more would be a wasted call.
+/// A connection that took less than it was given is full: a further call would be wasted.
 fn count_sent(state: &mut State, wanted: usize, sent: io::Result<usize>) -> io::Result<Progress> {
     match sent {
         Ok(count) => {
