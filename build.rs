@@ -1,7 +1,7 @@
-//! Gives the shared library its SONAME, and tells the tests what it was built for.
+//! Gives the shared library its SONAME, and the tests the target it was built for.
 //!
-//! The SONAME's number is that of the ABI, not of the release: it changes when programs have to be built anew. The Makefile
-//! and `package.metadata.capi` in Cargo.toml name the same.
+//! The SONAME's number is that of the ABI, not of the release: it changes when programs must be built anew. The
+//! Makefile and `package.metadata.capi` in Cargo.toml name the same.
 
 use std::env;
 

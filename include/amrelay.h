@@ -7,9 +7,9 @@
  * number on failure: -errno or one of AMRELAY_E_. amrelay_strerror gives the text of a number,
  * amrelay_error what went wrong last in this thread. Outputs are written only on success.
  *
- * Structs: begin with the macro of the struct's name that ends in _INIT. It sets the size field to
- * sizeof the struct, descriptors to -1, for none (0 is one), and all else to zero, which stands for
- * what is usual. All sizes and lengths are in bytes.
+ * Structs: initialize each with the macro that has its name and ends in _INIT. It sets the size field
+ * to sizeof the struct, descriptors to -1 (none; 0 is a descriptor), and all else to zero, which means
+ * the default. All sizes and lengths are in bytes.
  *
  * Handles: made by a _new or _start function, ended by the matching _free function, which takes
  * NULL as well. A handle that is freed must not be used again.
@@ -18,24 +18,25 @@
  * of its functions may be called at any time, in callbacks too; another thread's calls get
  * AMRELAY_E_THREAD, and its _free does nothing.
  *
- * Defects: AMRELAY_E_PANIC reports one of the library, from any function. The handle of that call can
- * then only be freed: all its other functions return AMRELAY_E_POISONED. Everything else goes on.
+ * Defects: any function may return AMRELAY_E_PANIC, which reports a defect of the library. The handle of
+ * that call can then only be freed: all its other functions return AMRELAY_E_POISONED. Everything else
+ * goes on.
  *
  * Descriptors are lent: they stay the caller's, who keeps them open until the handle has ended or
- * is freed. Where a flag says TAKE the library closes the descriptor, unless the function that got
- * it failed: then it is still the caller's. Descriptors of the library's own are close-on-exec.
+ * is freed. If a flag says TAKE, the library closes the descriptor, unless the function that got it
+ * failed: then it is still the caller's. The library's own descriptors are close-on-exec.
  *
- * Callbacks run in a call of the thread's that the handle belongs to, or where their comment says
- * so in a thread of the library's. They may call every function for every handle, and free every
- * handle, that in whose callback they are included. They must return: no longjmp(3), no C++
- * exception. Buffers they are given are valid until they return.
+ * Callbacks run in the handle's thread, inside a call of the library, or in a thread of the library's
+ * where their comment says so. They may call every function for every handle, and free every handle,
+ * including their own. They must return: no longjmp(3), no C++ exception. Buffers they get are valid
+ * until they return.
  *
  * Processes: after a fork(2) the child may only exec(3) or _exit(2): it shares the loop's epoll
- * instance with its parent. The library changes no signal disposition; threads of its own take no
- * signals but those of their own faults, and where it writes in a thread of the host's a SIGPIPE that
- * the write caused is taken away again. No signal ends a call that waits: a handler can write to a pipe
- * that an AMRELAY_EVENT_READ event reads. It never prints, and it starts a program only where the
- * options name a command.
+ * instance with its parent. The library changes no signal disposition. Its own threads take no signals
+ * except those of their own faults. Where it writes in a thread of the host's, it removes a SIGPIPE that
+ * the write caused. No signal ends a call that waits: a handler can write to a pipe that an
+ * AMRELAY_EVENT_READ event reads. The library never prints, and it starts a program only if the options
+ * name a command.
  */
 
 #ifndef AMRELAY_H
@@ -47,35 +48,35 @@
 #include <stdint.h>
 
 /**
- * Begins an amrelay_stats, as `amrelay_stats stats = AMRELAY_STATS_INIT;` in C and C++.
+ * Initializes an amrelay_stats, as `amrelay_stats stats = AMRELAY_STATS_INIT;` in C and C++.
  */
 #define AMRELAY_STATS_INIT { sizeof(amrelay_stats), 0, 0, 0, 0, 0, 0 }
 /**
- * Begins an amrelay_link_options likewise.
+ * Initializes an amrelay_link_options likewise.
  */
 #define AMRELAY_LINK_OPTIONS_INIT { sizeof(amrelay_link_options), 0, -1, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, 0 }
 /**
- * Begins an amrelay_stream_options likewise.
+ * Initializes an amrelay_stream_options likewise.
  */
 #define AMRELAY_STREAM_OPTIONS_INIT { sizeof(amrelay_stream_options), -1, 0, 0, NULL, NULL, NULL }
 /**
- * Begins an amrelay_sink_options likewise.
+ * Initializes an amrelay_sink_options likewise.
  */
 #define AMRELAY_SINK_OPTIONS_INIT { sizeof(amrelay_sink_options), -1, 0, 0, 0, NULL, NULL, NULL }
 /**
- * Begins an amrelay_index_options likewise.
+ * Initializes an amrelay_index_options likewise.
  */
 #define AMRELAY_INDEX_OPTIONS_INIT { sizeof(amrelay_index_options), AMRELAY_FORMAT_TAR }
 /**
- * Begins an amrelay_index_result likewise.
+ * Initializes an amrelay_index_result likewise.
  */
 #define AMRELAY_INDEX_RESULT_INIT { sizeof(amrelay_index_result), 0, 0, 0, 0 }
 /**
- * Begins an amrelay_tee_options likewise.
+ * Initializes an amrelay_tee_options likewise.
  */
 #define AMRELAY_TEE_OPTIONS_INIT { sizeof(amrelay_tee_options), 0, -1, -1, NULL, 0, -1, NULL, -1, NULL, NULL, 0 }
 /**
- * Begins an amrelay_tee_result likewise.
+ * Initializes an amrelay_tee_result likewise.
  */
 #define AMRELAY_TEE_RESULT_INIT { sizeof(amrelay_tee_result), 0, 0, 0, 0, 0, 0, 0, -1, AMRELAY_STATS_INIT }
 
@@ -121,7 +122,7 @@
 #define AMRELAY_E_LIMIT -7005
 
 /**
- * A defect of the library was met. The call did not do its work, and the handle is unusable from now on.
+ * The library met a defect of its own. The call did not do its work, and the handle is unusable from now on.
  */
 #define AMRELAY_E_PANIC -7006
 
@@ -136,7 +137,7 @@
 #define AMRELAY_E_THREAD -7008
 
 /**
- * The tar stream an index was made of is damaged or cut off; the lines are what could be read.
+ * The indexed tar stream is damaged or cut off; the lines are what could be read.
  */
 #define AMRELAY_E_DAMAGED -7009
 
@@ -146,14 +147,14 @@
 #define AMRELAY_E_COMMAND -7010
 
 /**
- * The tar stream an index was made of is sound, but not all its members have a line. Left out are names of more than
- * 256 KiB, and what would give the index more than 4 bytes for each byte of the archive (one long name for many
- * members). `amrelay_index_message` and `amrelay_tee_index_message` tell how many lines.
+ * The indexed tar stream is sound, but not all its members have a line. Names of more than 256 KiB are left out, and
+ * lines that would give the index more than 4 bytes for each byte of the archive (one long name for many members).
+ * `amrelay_index_message` and `amrelay_tee_index_message` say how many lines.
  */
 #define AMRELAY_E_OMITTED -7011
 
 /**
- * The stream an index was to be made of is in no format that is known: `AMRELAY_FORMAT_DETECT`.
+ * The stream is in no known format: `AMRELAY_FORMAT_DETECT`.
  */
 #define AMRELAY_E_NO_ARCHIVE -7012
 
@@ -195,7 +196,7 @@
 #define AMRELAY_METHOD_COPY 0
 
 /**
- * Method of a stage: the bytes stayed in the kernel, moved by splice(2).
+ * Method of a stage: the bytes stayed in the kernel and were moved by splice(2).
  */
 #define AMRELAY_METHOD_SPLICE 1
 
@@ -226,16 +227,15 @@
 #define AMRELAY_WANT_READ -7102
 
 /**
- * Flag of a stream: it carries data by the gigabyte. Its frames are large, and small streams go first. Unless the
- * stream has a `tap`, or the link is a callback link, its pipe is enlarged, and its bytes are spliced where the system
- * allows it.
+ * Flag of a stream: it carries much data. Its frames are large, and small streams go first. Unless the stream has a
+ * `tap`, or the link is a callback link, its pipe is enlarged, and its bytes are spliced where the system allows it.
  *
- * Splicing passes references to pages on, into a socket's queue too: a frame's bytes are what those pages hold when the
- * network takes them, or takes them again because a packet was lost. A writer that uses write(2) alone leaves pages that
- * do not change. One that lends pages of a file or its own memory (sendfile, splice, vmsplice) may have sent what was
- * written there since: a CRC that was made before is then not that of the bytes sent. For such a writer leave the flag
- * out or set a `tap`; a tee between it and the stream copies (see `AMRELAY_TEE_ZERO_COPY`). The stream's length and its
- * frames are right in any case.
+ * Splicing passes references to pages on, into a socket's queue too: a frame's bytes are what those pages hold when
+ * the network takes them, or takes them again because a packet was lost. The pages of a writer that uses only
+ * write(2) do not change. A writer that lends pages of a file or its own memory (sendfile, splice, vmsplice) may
+ * change them before they are sent: an earlier CRC is then not that of the bytes sent. For such a writer leave the
+ * flag out or set a `tap`; a tee between it and the stream copies (see `AMRELAY_TEE_ZERO_COPY`). The stream's length
+ * and its frames are right in any case.
  */
 #define AMRELAY_STREAM_BULK 1
 
@@ -245,14 +245,14 @@
 #define AMRELAY_SINK_TAKE 1
 
 /**
- * Format of an indexed stream: tar. As GNU tar does, headers are looked for even behind bytes that are none.
+ * Format of an indexed stream: tar. Like GNU tar, the index looks for headers even after bytes that are not headers.
  */
 #define AMRELAY_FORMAT_TAR 0
 
 /**
- * Format of an indexed stream: to be detected. The stream is taken for tar if its first 512 bytes are a tar header
- * with a fitting checksum, or all zeros (an archive without members). If it is in no format that is known, all that comes
- * is skippable, no line is given, and the code is `AMRELAY_E_NO_ARCHIVE`.
+ * Format of an indexed stream: to be detected. The stream is tar if its first 512 bytes are a tar header with the
+ * right checksum, or all zeros (an archive without members). If it is in no known format, all of it is skippable,
+ * there are no lines, and the code is `AMRELAY_E_NO_ARCHIVE`.
  */
 #define AMRELAY_FORMAT_DETECT 1
 
@@ -277,17 +277,17 @@
 #define AMRELAY_TEE_TAKE_INDEX 8
 
 /**
- * Flag of a tee: the host promises that whatever writes into the pipe `input_fd`, all the stream long and whichever
- * process it is, writes with write(2) or writev(2) alone; then the bytes are not copied where input and output are
- * pipes large enough for that to be faster.
+ * Flag of a tee: the host promises that every process that writes into the pipe `input_fd` uses only write(2) or
+ * writev(2), for all of the stream. The bytes are then not copied if input and output are pipes large enough for that
+ * to be faster.
  *
  * What tee(2) and splice(2) pass on are references. The pages of a writer with write(2) belong to the pipe and do not
- * change. A writer with sendfile(2), splice(2) or vmsplice(2) (among them cat, busybox, pv) shows pages of a file, or its
- * own memory: when they change, the output's reader gets other bytes than CRC and index have seen, and a wrong CRC is
- * told. The same goes for bytes that neither of them looks at: they could be older or newer than their neighbours.
+ * change. A writer with sendfile(2), splice(2) or vmsplice(2) (cat, busybox and pv among them) shows pages of a file,
+ * or its own memory. When they change, the output's reader gets other bytes than CRC and index have seen, and the CRC
+ * is wrong. Bytes that neither of them looks at can also be older or newer than their neighbours.
  *
- * Without the flag all bytes go through a buffer of the tee's, so that what is sent is what was summed; the environment
- * variable `AMRELAY_TEE=copy` overrules the flag, but not in a set-uid program.
+ * Without the flag all bytes go through a buffer of the tee's, so that what is sent is what was summed. The
+ * environment variable `AMRELAY_TEE=copy` overrules the flag, except in a set-uid program.
  */
 #define AMRELAY_TEE_ZERO_COPY 16
 
@@ -309,7 +309,7 @@
 /**
  * The index of one tar stream: what `LC_ALL=C tar -tf - | sed -e 's/^\.//'` prints for it.
  *
- * It belongs to no thread: it may go from one to another, but only one may use it at a time.
+ * It belongs to no thread: any thread may use it, but only one at a time.
  */
 typedef struct amrelay_index amrelay_index;
 
@@ -319,12 +319,12 @@ typedef struct amrelay_index amrelay_index;
  * Everything that is written to the connection has to go through its link: nothing may come between the bytes of a
  * frame. A link never blocks, and while the connection is full it reads nothing from its streams.
  *
- * A link does not look at its connection while it has nothing to write: that the peer has gone it learns from the next
- * write, and then says so with `on_error`. A host that wants to know before reads the connection, or, where that is
- * the writing end of a pipe, makes an `AMRELAY_EVENT_READ` event on it, which fires when the reader has gone.
+ * A link does not look at its connection while it has nothing to write: it learns from the next write that the peer
+ * has gone, and then calls `on_error`. A host that wants to know earlier reads the connection. On the writing end of
+ * a pipe it makes an `AMRELAY_EVENT_READ` event, which fires when the reader has gone.
  *
- * A link need not go on while one of its functions, or of its streams', is running: one that turns the loop may wait
- * in vain for its own link.
+ * A link may stand still while one of its functions, or of its streams' functions, is running: one that turns the
+ * loop may wait in vain for its own link.
  */
 typedef struct amrelay_link amrelay_link;
 
@@ -342,7 +342,7 @@ typedef struct amrelay_loop amrelay_loop;
 /**
  * Bytes from the network on their way to a local descriptor, which may be slow to take them.
  *
- * A sink need not go on while one of its functions is running: one that turns the loop may wait in vain for its own
+ * A sink may stand still while one of its functions is running: one that turns the loop may wait in vain for its own
  * sink.
  */
 typedef struct amrelay_sink amrelay_sink;
@@ -355,20 +355,20 @@ typedef struct amrelay_stream amrelay_stream;
 /**
  * A tee: passes a stream on and makes CRC and index of it, in a thread of its own.
  *
- * The output gets exactly the bytes of the input; what goes wrong with the index ends the index, never the data. A
- * slow reader of the index holds the data up only when 1 MiB waits for it.
+ * The output gets exactly the bytes of the input; a failure of the index ends the index, never the data. A slow
+ * reader of the index holds up the data only when 1 MiB waits for it.
  *
- * It belongs to no thread. Any may cancel it or ask for the descriptor of its end, at any time, also while another one
- * waits for it, and in its own functions; only one at a time may do anything else with it.
+ * It belongs to no thread. Any thread may cancel it or get the descriptor of its end, at any time: while another one
+ * waits for it, too, and in its own functions. Only one at a time may do anything else with it.
  */
 typedef struct amrelay_tee amrelay_tee;
 
 /**
  * Takes a log line of the library: one line without its end, valid during the call only.
  *
- * It is called in whichever thread has something to tell, the library's own included, and must not call the library
- * except for `amrelay_version`, `amrelay_strerror` and `amrelay_error`. What another call has to tell all the same is lost:
- * while the function runs it is not called again in the same thread.
+ * It is called in whichever thread has something to report, including the library's own, and must not call the
+ * library except for `amrelay_version`, `amrelay_strerror` and `amrelay_error`. While it runs it is not called again
+ * in the same thread: lines of other calls are lost.
  */
 typedef void (*amrelay_log_fn)(void *arg, int level, const char *message);
 
@@ -395,9 +395,9 @@ typedef struct amrelay_link_options {
      */
     uint32_t kind;
     /**
-     * The connection, lent: a socket or the writing end of a pipe. One that is open for reading alone is refused. It
-     * is made non-blocking and left so, and a TCP socket is kept from taking much more than it can send
-     * (`TCP_NOTSENT_LOWAT`). On a callback link it is not touched, only waited for.
+     * The connection, lent: a socket or the writing end of a pipe. A descriptor that is open only for reading is
+     * refused. It is made non-blocking and left so, and a TCP socket is kept from taking much more than it can send
+     * (`TCP_NOTSENT_LOWAT`). On a callback link it is only waited for.
      */
     int fd;
     /**
@@ -411,10 +411,10 @@ typedef struct amrelay_link_options {
      */
     void (*on_closed)(void *arg);
     /**
-     * Callback links only, and refused on others: writes bytes of one frame, header included. Returns how many it took
-     * (1 to `len`), `AMRELAY_WANT_WRITE`, `AMRELAY_WANT_READ`, or -errno, which ends the link. After a refusal it is
-     * called again with the same bytes at the same address. It must neither block, or everything in the loop stands
-     * still (so the descriptor is to be non-blocking already), nor raise SIGPIPE.
+     * Callback links only, and refused on others: writes bytes of one frame, header included. Returns how many it
+     * took (1 to `len`), `AMRELAY_WANT_WRITE`, `AMRELAY_WANT_READ`, or -errno, which ends the link. After a refusal
+     * it is called again with the same bytes at the same address. It must not block, or everything in the loop stands
+     * still (so the descriptor must already be non-blocking), and it must not raise SIGPIPE.
      */
     int64_t (*write)(void *arg, const void *buf, size_t len);
     /**
@@ -424,8 +424,8 @@ typedef struct amrelay_link_options {
      */
     int (*seal)(void *arg, const void *in, size_t in_len, void **out, size_t *out_len);
     /**
-     * Called with what `seal` stored, once it has been copied, even if that `seal` has freed the link. NULL: it is the
-     * host's to free later. Refused without `seal`.
+     * Called with what `seal` stored, once it has been copied, even if that `seal` has freed the link. NULL: the host
+     * frees it later. Refused without `seal`.
      */
     void (*seal_free)(void *arg, void *out);
     /**
@@ -439,8 +439,8 @@ typedef struct amrelay_link_options {
      */
     size_t frame_size;
     /**
-     * What the pipes of bulk streams are enlarged to where the system allows it, in bytes; 0: 1 MiB. Bytes in a
-     * pipe of less than 256 KiB are copied, since the other way is then no faster. No pipe is made smaller.
+     * What the pipes of bulk streams are enlarged to where the system allows it, in bytes; 0: 1 MiB. Bytes in a pipe
+     * of less than 256 KiB are copied, since splicing is then no faster. No pipe is made smaller.
      */
     size_t pipe_size;
     /**
@@ -460,8 +460,8 @@ typedef struct amrelay_stream_options {
      */
     size_t size;
     /**
-     * Where the bytes come from, lent: mostly the reading end of a pipe. One that is open for writing alone is
-     * refused, and the end of the very pipe that the link writes to. It is made non-blocking and left so.
+     * Where the bytes come from, lent: mostly the reading end of a pipe. A descriptor that is open only for writing
+     * is refused, and so is the other end of the pipe that the link writes to. It is made non-blocking and left so.
      */
     int fd;
     /**
@@ -475,7 +475,7 @@ typedef struct amrelay_stream_options {
     uint32_t flags;
     /**
      * Is shown the stream's bytes, in order, after the connection has taken the frame they were in. Such a stream is
-     * not spliced. NULL: nobody is shown them.
+     * not spliced. NULL: none.
      */
     void (*tap)(void *arg, const void *buf, size_t len);
     /**
@@ -534,8 +534,8 @@ typedef struct amrelay_sink_options {
      */
     size_t size;
     /**
-     * Where the bytes go, lent unless a flag says otherwise. One that is open for reading alone is refused. It is made
-     * non-blocking and left so.
+     * Where the bytes go, lent unless a flag says otherwise. A descriptor that is open only for reading is refused.
+     * It is made non-blocking and left so.
      */
     int fd;
     /**
@@ -552,8 +552,8 @@ typedef struct amrelay_sink_options {
     size_t low_water;
     /**
      * Called when a pause that `amrelay_sink_push` asked for is over, after `amrelay_sink_finish` too. A sink that
-     * ends while it is paused, by a failure or because the rest is written at once, does not call it: `on_end` alone
-     * comes. NULL: nobody is told.
+     * ends while it is paused, by a failure or because the rest is written at once, calls only `on_end`. NULL: nobody
+     * is told.
      */
     void (*on_resume)(void *arg);
     /**
@@ -635,8 +635,8 @@ typedef struct amrelay_tee_options {
      */
     int output_fd;
     /**
-     * In the place of `output_fd`, NULL if that is set: takes all the bytes, waiting as long as it must, and returns 0,
-     * or -errno, which ends the tee. It is called in the tee's thread, where `amrelay_tee_wait` for this tee fails.
+     * Used if `output_fd` is -1, else NULL: takes all the bytes, waiting as long as it must, and returns 0, or
+     * -errno, which ends the tee. It is called in the tee's thread, where `amrelay_tee_wait` for this tee fails.
      */
     int (*write)(void *arg, const void *buf, size_t len);
     /**
@@ -644,13 +644,13 @@ typedef struct amrelay_tee_options {
      */
     uint32_t index;
     /**
-     * Where the index goes, lent unless a flag says otherwise; -1, or 0, for `AMRELAY_INDEX_NONE`. An index does not go to
-     * descriptor 0, which is what a forgotten field says: a file that has got this number can be duplicated (dup(2)).
+     * Where the index goes, lent unless a flag says otherwise; -1, or 0, for `AMRELAY_INDEX_NONE`. An index cannot go
+     * to descriptor 0, since a forgotten field has that value; duplicate a file that has this number (dup(2)).
      */
     int index_fd;
     /**
-     * For `AMRELAY_INDEX_COMMAND`, else NULL: is given to `sh -c`, which inherits the environment and no descriptor but its
-     * standard ones, and takes all signals.
+     * For `AMRELAY_INDEX_COMMAND`, else NULL: is given to `sh -c`, which inherits the environment and only the
+     * standard descriptors, and takes all signals.
      */
     const char *index_command;
     /**
@@ -658,9 +658,9 @@ typedef struct amrelay_tee_options {
      */
     int error_fd;
     /**
-     * For `AMRELAY_INDEX_COMMAND`: is told the command's process id as soon as it runs, in the tee's thread. For a
-     * host that waits for any of its children: if it takes this one's status before the tee does, `index_status` is 0
-     * and `index_code` leaves the status out of account. NULL: not wanted.
+     * For `AMRELAY_INDEX_COMMAND`: gets the command's process id as soon as it runs, in the tee's thread. For a host
+     * that waits for any of its children: if it takes this one's status before the tee does, `index_status` is 0 and
+     * `index_code` does not consider the status. NULL: not wanted.
      */
     void (*index_started)(void *arg, int64_t process_id);
     /**
@@ -668,8 +668,9 @@ typedef struct amrelay_tee_options {
      */
     void *arg;
     /**
-     * What the data pipes are enlarged to where the system allows it, in bytes; 0: 1 MiB. They are never made smaller.
-     * If one holds less than 256 KiB then, the bytes are copied in any case, since the other way is no faster.
+     * What the data pipes are enlarged to where the system allows it, in bytes; 0: 1 MiB. They are never made
+     * smaller. If one then holds less than 256 KiB, the bytes are copied in any case, since the other way is no
+     * faster.
      */
     size_t pipe_size;
 } amrelay_tee_options;
@@ -687,11 +688,12 @@ typedef struct amrelay_tee_result {
      */
     uint64_t read_bytes;
     /**
-     * Lines of the index, as far as it came; 0 if a command makes it.
+     * Lines of the index so far; 0 if a command makes it.
      */
     uint64_t entries;
     /**
-     * CRC-32C of the first `read_bytes` bytes of the stream, whatever became of them; 0 if it was not asked for.
+     * CRC-32C of the first `read_bytes` bytes of the stream, whether or not they were passed on; 0 if it was not
+     * asked for.
      */
     uint32_t crc32c;
     /**
@@ -713,9 +715,9 @@ typedef struct amrelay_tee_result {
      */
     int32_t index_status;
     /**
-     * For `AMRELAY_INDEX_TAR`: 1 if the archive came to its end mark. 0: it ends without, after a whole member. GNU tar
-     * takes such an archive for sound, and so does `index_code`, but its writer was interrupted. -1: not known, as the
-     * archive is damaged or was not listed to its end.
+     * For `AMRELAY_INDEX_TAR`: 1 if the archive has its end mark. 0: it ends without one, after a whole member. GNU
+     * tar accepts such an archive, and so does `index_code`, but its writer was interrupted. -1: not known, because
+     * the archive is damaged or was not listed to its end.
      */
     int32_t index_end_mark;
     /**
@@ -730,7 +732,7 @@ extern "C" {
 #endif // __cplusplus
 
 /**
- * Tells the version of the library that is running, which may be newer than the header a program was built with.
+ * Returns the version of the library that is running, which may be newer than the header a program was built with.
  *
  * Ownership: the text is the library's and lives as long as the library is loaded.
  *
@@ -745,13 +747,13 @@ const char *amrelay_version(void);
 /**
  * Gives the text for a result code of any function of the library.
  *
- * Ownership: the text is the library's. That of an `AMRELAY_E_` code lives as long as the library is loaded, any
+ * Ownership: the text is the library's. The text of an `AMRELAY_E_` code lives as long as the library is loaded, any
  * other until the calling thread calls this function again.
  *
  * NULL: takes no pointer and never returns NULL.
  *
- * Returns: for an `AMRELAY_E_` code and for 0 a text of the library's, for any other negative code what the system
- * says of that errno, for a positive number "not an error code".
+ * Returns: for an `AMRELAY_E_` code and for 0 a text of the library's, for any other negative code the system's text
+ * for that errno, for a positive number "not an error code".
  *
  * Threads: any thread, any time, callbacks included.
  */
@@ -781,7 +783,7 @@ const char *amrelay_error(void);
  *
  * Returns: 0; `AMRELAY_E_STATE` if a Rust program has set up a logger of its own, which gets the lines then.
  *
- * Threads: any thread, but not from `fn`; other threads may call the function before for a short while.
+ * Threads: any thread, but not from `fn`; other threads may still call the previous function for a short while.
  */
 int amrelay_set_log(amrelay_log_fn fn,
                     void *arg);
@@ -803,9 +805,9 @@ int amrelay_loop_new(struct amrelay_loop **out);
  * Frees a loop. Its events are released, and an `amrelay_loop_run` further up the stack returns.
  *
  * Ownership: `loop` and its events are gone. Links, streams and sinks on it stay the caller's, who still has to free
- * them; nothing moves in them any more, and none of their functions is called. Nor is `on_closed`, be the link closed
- * before or afterwards: what it would have freed is the caller's to free. What a closed link had not written yet is
- * lost: turn the loop until `on_closed` first.
+ * them; nothing moves in them any more, and none of their functions is called. `on_closed` is not called either,
+ * whether the link is closed before or afterwards: the caller frees what it would have freed. What a closed link had
+ * not written yet is lost: turn the loop until `on_closed` first.
  *
  * NULL: does nothing.
  *
@@ -817,7 +819,7 @@ void amrelay_loop_free(struct amrelay_loop *loop);
  * Makes an event. It does not fire before `amrelay_event_activate`.
  *
  * Ownership: `*out` names an event of the loop's, which lives until `amrelay_event_release`; after a failure it is
- * unchanged. `arg` is handed to `fn` unchanged. A descriptor stays the caller's; it may be closed before the event is
+ * unchanged. `arg` is passed to `fn` unchanged. A descriptor stays the caller's; it may be closed before the event is
  * released.
  *
  * NULL: `loop` and `out` NULL are refused; `fn` NULL makes an event without a callback; `arg` may be NULL.
@@ -833,7 +835,7 @@ int amrelay_event_create(struct amrelay_loop *loop,
                          amrelay_event *out);
 
 /**
- * Lets an event fire from now on. One that may already stays as it is.
+ * Lets an event fire from now on. An active event stays as it is.
  *
  * A descriptor is watched as the file it names at this moment: after closing it and opening another file under the
  * same number, release the event and make a new one.
@@ -892,7 +894,7 @@ int amrelay_event_wait(struct amrelay_loop *loop,
  * Turns the loop as long as there is something to wait for. Events whose callback is running do not fire in it. There is
  * something to wait for while there is:
  *
- * * an active event of any kind but `AMRELAY_EVENT_WAIT`, though its descriptor may have been closed meanwhile;
+ * * an active event of any kind except `AMRELAY_EVENT_WAIT`, even if its descriptor has been closed meanwhile;
  * * a stream that has neither ended nor been freed;
  * * a link that has frames to write, and a closed link until `on_closed`;
  * * a sink that has bytes to write or a function to call.
@@ -922,8 +924,8 @@ int amrelay_loop_turns(struct amrelay_loop *loop,
 int amrelay_loop_run(struct amrelay_loop *loop);
 
 /**
- * Lets every `amrelay_loop_run` on the stack return at the end of its turn. Meant for callbacks; does nothing if there is
- * none.
+ * Lets every `amrelay_loop_run` on the stack return at the end of its turn. Meant for callbacks; does nothing if
+ * there is no such call.
  *
  * Ownership: nothing changes hands.
  *
@@ -944,8 +946,8 @@ int amrelay_loop_quit(struct amrelay_loop *loop);
  *
  * NULL: `loop`, `options` and `out` NULL are refused, `options->write` NULL only on a callback link.
  *
- * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if the kind is not one of `AMRELAY_LINK_`, `fd`
- * is negative or not for writing, or a function is given that the kind has no use for; `AMRELAY_E_LIMIT` if
+ * Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if the kind is not one of `AMRELAY_LINK_`,
+ * `fd` is negative or not for writing, or a function is given that this kind does not use; `AMRELAY_E_LIMIT` if
  * `frame_size` is too large; -EBADF if `fd` is not open.
  */
 int amrelay_link_new(struct amrelay_loop *loop,
@@ -955,7 +957,7 @@ int amrelay_link_new(struct amrelay_loop *loop,
 /**
  * Queues one whole control frame. It goes out before any further frame of a stream, and never inside another frame.
  *
- * With `len` 0 it is the frame that ends the stream of that handle.
+ * With `len` 0 it ends the stream of that handle.
  *
  * Ownership: the bytes are copied; `buf` stays the caller's.
  *
@@ -974,12 +976,12 @@ int amrelay_link_send(struct amrelay_link *link,
                       size_t len);
 
 /**
- * Ends a link in good order: its streams end with -ECANCELED before this returns; control frames and the frame in
- * flight are still written in the background while the loop turns. Then `on_closed` is called, and `on_error` before
- * it if that failed: with -ETIMEDOUT if the connection took no byte for `close_timeout_ms`. After `amrelay_loop_free`,
- * be it in an `on_end` of these streams, it ends the link as `amrelay_link_free` does: none of the functions is called
- * any more, `on_closed` neither. Where the process has no descriptor left for the duplicate, only what the connection
- * takes at once is written, and the rest fails with -EMFILE.
+ * Ends a link in good order. Its streams end with -ECANCELED before this returns; control frames and the frame in
+ * flight are still written while the loop turns. Then `on_closed` is called, and `on_error` before it if that failed:
+ * with -ETIMEDOUT if the connection took no byte for `close_timeout_ms`. After `amrelay_loop_free`, even in an
+ * `on_end` of these streams, it ends the link as `amrelay_link_free` does: none of the functions is called any more,
+ * not even `on_closed`. If the process has no descriptor left for the duplicate, only what the connection takes at
+ * once is written, and the rest fails with -EMFILE.
  *
  * Ownership: `link` is gone after success, still there after a failure. Its streams stay the caller's to free.
  * `options->fd` may be closed at once, since a duplicate is written to; on a callback link only after `on_closed`.
@@ -1020,8 +1022,8 @@ int amrelay_stream_start(struct amrelay_link *link,
                          struct amrelay_stream **out);
 
 /**
- * Tells how much of a stream the connection has taken in whole frames, and what the stream waited for. May be asked
- * after the end, too. Of a frame that was under way when the stream was ended nothing is counted.
+ * Gets how much of a stream the connection has taken in whole frames, and what the stream waited for. May be called
+ * after the end, too. A frame that was under way at the end is not counted.
  *
  * Ownership: `stats` stays the caller's and is written only on success.
  *
@@ -1034,7 +1036,7 @@ int amrelay_stream_stats(const struct amrelay_stream *stream,
 
 /**
  * Frees a stream, and ends it at once if it has not ended: nothing more is read, and its functions are not called any
- * more; but a frame that was begun is completed. The receiver is not told of the end.
+ * more. A frame that was begun is still completed. The receiver does not learn of the end.
  *
  * Ownership: `stream` is gone; its descriptor stays the caller's.
  *
@@ -1077,9 +1079,9 @@ int amrelay_sink_push(struct amrelay_sink *sink,
                       size_t len);
 
 /**
- * Says that nothing more will be pushed: what is queued is written while the loop turns, then `on_end` is called.
+ * Reports that nothing more will be pushed: what is queued is written while the loop turns, then `on_end` is called.
  *
- * Ownership: nothing changes hands; the sink is still to be freed. A taken descriptor is closed as soon as all is
+ * Ownership: nothing changes hands; the sink must still be freed. A taken descriptor is closed as soon as all is
  * written, before this returns if nothing is queued.
  *
  * NULL: `sink` NULL is refused.
@@ -1089,7 +1091,7 @@ int amrelay_sink_push(struct amrelay_sink *sink,
 int amrelay_sink_finish(struct amrelay_sink *sink);
 
 /**
- * Tells how much a sink has written, and what it waited for. May be asked after the end, too.
+ * Gets how much a sink has written, and what it waited for. May be called after the end, too.
  *
  * Ownership: `stats` stays the caller's and is written only on success.
  *
@@ -1112,7 +1114,7 @@ int amrelay_sink_stats(const struct amrelay_sink *sink, struct amrelay_stats *st
 void amrelay_sink_free(struct amrelay_sink *sink);
 
 /**
- * Makes an index that is at the beginning of a stream. It needs less than 2 MiB whatever the stream holds.
+ * Makes an index, for a stream from its beginning. It needs less than 2 MiB whatever the stream contains.
  *
  * Ownership: `*out` is the caller's, to be freed with `amrelay_index_free`; after a failure it is unchanged. `options`
  * is copied.
@@ -1127,7 +1129,8 @@ int amrelay_index_new(const struct amrelay_index_options *options,
 /**
  * Reads the next `len` bytes of the stream and gives the lines they complete to `fn`, before it returns.
  *
- * However the stream is split, the lines are the same. A damaged archive is no failure: `amrelay_index_finish` tells.
+ * However the stream is split, the lines are the same. A damaged archive is not a failure here:
+ * `amrelay_index_finish` reports it.
  *
  * `fn` may free the index; other calls for this index from `fn` fail.
  *
@@ -1146,8 +1149,8 @@ int amrelay_index_push(struct amrelay_index *index,
                        void *arg);
 
 /**
- * Tells how many of the bytes that come next need not be shown: the rest of a file's content, or `UINT64_MAX` once
- * the listing has ended. The caller may drop so many unread and say so with `amrelay_index_skip`.
+ * Returns how many of the next bytes need not be shown: the rest of a file's content, or `UINT64_MAX` once the
+ * listing has ended. The caller may drop this many unread and report them with `amrelay_index_skip`.
  *
  * Ownership: nothing changes hands.
  *
@@ -1158,7 +1161,7 @@ int amrelay_index_push(struct amrelay_index *index,
 uint64_t amrelay_index_skippable(const struct amrelay_index *index);
 
 /**
- * Says that the next `n` bytes of the stream passed without being shown.
+ * Reports that the next `n` bytes of the stream passed without being shown.
  *
  * Ownership: nothing changes hands.
  *
@@ -1171,7 +1174,7 @@ int amrelay_index_skip(struct amrelay_index *index,
                        uint64_t n);
 
 /**
- * Says that the stream has ended, and tells how. Called again it gives the same answer.
+ * Reports that the stream has ended, and gets how. Called again it gives the same result.
  *
  * Ownership: `result` stays the caller's and is written only on success.
  *
@@ -1184,7 +1187,7 @@ int amrelay_index_finish(struct amrelay_index *index,
                          struct amrelay_index_result *result);
 
 /**
- * Tells in words what was wrong with the archive, or how many lines are left out and why.
+ * Says in words what was wrong with the archive, or how many lines are left out and why.
  *
  * Ownership: the text is the index's and lives until that is freed.
  *
@@ -1195,7 +1198,7 @@ int amrelay_index_finish(struct amrelay_index *index,
 const char *amrelay_index_message(const struct amrelay_index *index);
 
 /**
- * Frees an index. Its line function may do it, too.
+ * Frees an index. Its line function may do this, too.
  *
  * Ownership: `index` and its message are gone.
  *
@@ -1224,21 +1227,21 @@ void amrelay_index_free(struct amrelay_index *index);
  * thread; -EMFILE, -ENFILE if there can be no further descriptor.
  *
  * Threads: any thread. Do not change the environment at the same time; with an index command, not before
- * `index_started` either. The tee's thread takes no signals but those that its own faults would raise, and has a stack of
- * 2 MiB, on which the host's functions run, too.
+ * `index_started` either. The tee's thread takes no signals except those that its own faults would raise, and has a
+ * stack of 2 MiB, on which the host's functions run, too.
  */
 int amrelay_tee_start(const struct amrelay_tee_options *options,
                       struct amrelay_tee **out);
 
 /**
- * Waits until a tee has ended, and tells what came of it. Called again it gives the same answer.
+ * Waits until a tee has ended, and gets its result. Called again it gives the same result.
  *
  * Ownership: `result` stays the caller's. It is also written if the tee failed.
  *
  * NULL: `tee` and `result` NULL are refused.
  *
  * Returns: 0 if all data went from the input to the output, whatever became of the index; -errno: what ended the data
- * (`result` is written, and tells which side it was); `AMRELAY_E_NULL`; `AMRELAY_E_SIZE` if `result->size` is not
+ * (`result` is written, and says which side it was); `AMRELAY_E_NULL`; `AMRELAY_E_SIZE` if `result->size` is not
  * known; `AMRELAY_E_STATE` in the tee's own thread, and while another thread waits.
  *
  * Threads: any but the tee's own.
@@ -1247,12 +1250,12 @@ int amrelay_tee_wait(struct amrelay_tee *tee,
                      struct amrelay_tee_result *result);
 
 /**
- * Ends a tee soon, whatever it waits for. If it has not passed all data on by then, it fails as if its output had taken no
- * more: `output_code` is -ECANCELED, and so is `index_code`. If only the index was under way, only that is. It is still to
- * be waited for, if wanted, and to be freed. Nothing happens to a tee that has ended.
+ * Ends a tee soon, whatever it waits for. If it has not passed all data on by then, it fails as if its output had
+ * taken no more: `output_code` and `index_code` are -ECANCELED. If only the index was under way, only `index_code`
+ * is. It must still be freed, and can be waited for. Nothing happens to a tee that has ended.
  *
- * A call of the host's `write` or `index_started` that is under way is not interrupted: the tee ends after it has returned.
- * An index command is killed; what it has started itself finds its input closed.
+ * A call of the host's `write` or `index_started` that is under way is not interrupted: the tee ends after it has
+ * returned. An index command is killed; programs that it has started find their input closed.
  *
  * Ownership: nothing changes hands. What the tee owns is closed when it has ended.
  *
@@ -1264,7 +1267,7 @@ int amrelay_tee_cancel(struct amrelay_tee *tee);
 
 /**
  * Gives a descriptor that becomes readable when the tee has ended, for a poll(2) or an `AMRELAY_EVENT_READ` event:
- * `amrelay_tee_wait` does not wait any more then.
+ * `amrelay_tee_wait` then returns at once.
  *
  * Ownership: the descriptor is the tee's and lives until that is freed. It may be polled and nothing else: not read
  * from, not written to, not closed.
@@ -1276,7 +1279,7 @@ int amrelay_tee_cancel(struct amrelay_tee *tee);
 int amrelay_tee_ended_fd(const struct amrelay_tee *tee);
 
 /**
- * Tells in words what was wrong with the index.
+ * Says in words what was wrong with the index.
  *
  * Ownership: the text is the tee's and lives until that is freed.
  *
@@ -1288,7 +1291,7 @@ const char *amrelay_tee_index_message(const struct amrelay_tee *tee);
 
 /**
  * Frees a tee. It waits until the tee has ended, except in the tee's own thread: then the tee goes on to its end.
- * `amrelay_tee_cancel` makes that soon.
+ * Call `amrelay_tee_cancel` before if that would take too long.
  *
  * Ownership: `tee` and its message are gone. Lent descriptors stay the caller's.
  *

@@ -47,12 +47,12 @@
 //! - **frame**: what a stream is cut into where several share a connection: 4 bytes length, 4 bytes handle, both
 //!   big-endian, then the bytes. Length 0 ends the stream. Amanda's source calls it a token
 //!   (`common-src/security-util.c`).
-//! - **handle**: the number of a stream in its frames. (What the pointers of the C ABI lead to is called so as well.)
+//! - **handle**: the number of a stream in its frames. (The objects behind the pointers of the C ABI are called handles, too.)
 //! - **sink**: a descriptor that bytes from the network are written to, and the queue before it.
-//! - **high-water mark**, **low-water mark**: when more bytes than the one are queued in a sink, the connection is to
-//!   pause; when no more than the other are left, it may go on.
-//! - **tee**: what passes a stream on unchanged and has a copy of it inspected.
-//! - **inspector**: what is shown the bytes of a stream to make CRC and index of them.
+//! - **high-water mark**, **low-water mark**: a sink with more queued bytes than the first asks for a pause of the
+//!   connection; with no more than the second it lets the connection go on.
+//! - **tee**: passes a stream on unchanged, and shows a copy of it to an inspector.
+//! - **inspector**: makes CRC and index of the bytes that it is shown.
 //! - **index**: the list of the names in a backup, one quoted line each, that the server keeps for browsing.
 //! - **entry**: one line of the index.
 //! - **indexer**: what makes the index: the tar reader of this library, or a command.
@@ -77,7 +77,7 @@
 //! - **release**: to remove an event from its loop.
 //! - **quit**: to let the running of a loop return. Nothing ends.
 //! - **give up**: to abandon a loop with all that is on it.
-//! - **gone**: what a peer or the reader of a pipe is that has closed its side.
+//! - **gone**: said of a peer, or of the reader of a pipe, that has closed its side.
 
 pub mod event;
 pub mod ffi;

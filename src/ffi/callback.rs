@@ -8,19 +8,19 @@ use super::error::code_of;
 use crate::relay::{EndCallback, ErrorCallback, Notification};
 use crate::sys::Errno;
 
-/// A function that is told nothing.
+/// A function that gets no code.
 pub(super) type NotifyFn = Option<unsafe extern "C" fn(arg: *mut c_void)>;
-/// A function that is told a code: 0, or -errno.
+/// A function that gets a code: 0, or -errno.
 pub(super) type CodeFn = Option<unsafe extern "C" fn(arg: *mut c_void, code: c_int)>;
 
-/// The callback for a function that is told that something has happened.
+/// The callback for a function that learns that something has happened.
 pub(super) fn notification(function: NotifyFn, arg: *mut c_void) -> Option<Notification> {
     let function = function?;
     // SAFETY: the host gave function and argument for this.
     Some(Rc::new(move || unsafe { function(arg) }))
 }
 
-/// The callback for a function that is told how something has ended.
+/// The callback for a function that learns how something has ended.
 pub(super) fn on_end(function: CodeFn, arg: *mut c_void) -> Option<EndCallback> {
     let function = function?;
     Some(Rc::new(move |end| {
@@ -30,7 +30,7 @@ pub(super) fn on_end(function: CodeFn, arg: *mut c_void) -> Option<EndCallback> 
     }))
 }
 
-/// The callback for a function that is told why something has failed.
+/// The callback for a function that learns why something has failed.
 pub(super) fn on_error(function: CodeFn, arg: *mut c_void) -> Option<ErrorCallback> {
     let function = function?;
     Some(Rc::new(move |errno| {
@@ -51,7 +51,7 @@ pub(super) fn check_code(code: c_int) -> io::Result<()> {
 /// Linux's largest errno; other systems' are far smaller.
 const MAX_ERRNO: i64 = 4095;
 
-/// The error for a host's -errno; what is no errno becomes EIO.
+/// The error for a host's -errno; any other number becomes EIO.
 pub(super) fn host_error(code: i64) -> io::Error {
     let number = code
         .checked_neg()

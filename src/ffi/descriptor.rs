@@ -14,7 +14,7 @@ pub(super) fn lend(fd: c_int, what: &str) -> Result<Descriptor, Failure> {
     Ok(unsafe { Descriptor::lend(fd) })
 }
 
-/// A descriptor that is the library's from now on.
+/// A descriptor that belongs to the library from now on.
 ///
 /// # Safety
 /// `fd` was checked with [`check`], and the caller has given it away.

@@ -20,29 +20,29 @@ pub const AMRELAY_E_SIZE: c_int = -7003;
 pub const AMRELAY_E_STATE: c_int = -7004;
 /// The bytes do not fit into a frame or a queue.
 pub const AMRELAY_E_LIMIT: c_int = -7005;
-/// A defect of the library was met. The call did not do its work, and the handle is unusable from now on.
+/// The library met a defect of its own. The call did not do its work, and the handle is unusable from now on.
 pub const AMRELAY_E_PANIC: c_int = -7006;
 /// An earlier call with this handle returned `AMRELAY_E_PANIC`; it can only be freed.
 pub const AMRELAY_E_POISONED: c_int = -7007;
 /// The handle belongs to another thread.
 pub const AMRELAY_E_THREAD: c_int = -7008;
 
-/// The tar stream an index was made of is damaged or cut off; the lines are what could be read.
+/// The indexed tar stream is damaged or cut off; the lines are what could be read.
 pub const AMRELAY_E_DAMAGED: c_int = -7009;
 /// The command that makes an index has failed.
 pub const AMRELAY_E_COMMAND: c_int = -7010;
-/// The tar stream an index was made of is sound, but not all its members have a line. Left out are names of more than
-/// 256 KiB, and what would give the index more than 4 bytes for each byte of the archive (one long name for many
-/// members). `amrelay_index_message` and `amrelay_tee_index_message` tell how many lines.
+/// The indexed tar stream is sound, but not all its members have a line. Names of more than 256 KiB are left out, and
+/// lines that would give the index more than 4 bytes for each byte of the archive (one long name for many members).
+/// `amrelay_index_message` and `amrelay_tee_index_message` say how many lines.
 pub const AMRELAY_E_OMITTED: c_int = -7011;
-/// The stream an index was to be made of is in no format that is known: `AMRELAY_FORMAT_DETECT`.
+/// The stream is in no known format: `AMRELAY_FORMAT_DETECT`.
 pub const AMRELAY_E_NO_ARCHIVE: c_int = -7012;
 
-/// Room for a text of this module, the final zero byte included.
+/// Size of a text of this module, in bytes, including the final zero byte.
 const TEXT_SIZE: usize = 256;
 
 thread_local! {
-    // Plain arrays: they need no allocation when memory is short and nothing to run when the thread ends.
+    // Plain arrays: they need no allocation when memory is short, and no destructor when the thread ends.
     static LAST: RefCell<Text> = const { RefCell::new(Text::empty()) };
     static SYSTEM: RefCell<Text> = const { RefCell::new(Text::empty()) };
 }
@@ -61,7 +61,7 @@ impl Text {
             text: self,
             used: 0,
         };
-        // Only a full buffer ends the writing early, and a cut text is still a text.
+        // Only a full buffer ends the writing early, and a cut text is still valid.
         let _ = rest.write_fmt(text);
         let used = rest.used;
         self.0[used] = 0;
@@ -132,7 +132,7 @@ impl Failure {
         Self::new(AMRELAY_E_LIMIT, text)
     }
 
-    /// Keeps the text for [`amrelay_error`] and logs it; gives the code back for returning it.
+    /// Keeps the text for [`amrelay_error`], logs it, and returns the code.
     pub(super) fn record(&self, function: &str) -> c_int {
         LAST.with_borrow_mut(|last| last.set(format_args!("{function}: {}", self.text)));
         log::debug!("{function}: {} ({})", self.text, self.code);
@@ -157,14 +157,14 @@ impl From<relay::Error> for Failure {
     }
 }
 
-/// The code that C sees for a number of the system.
+/// The code that C sees for an errno.
 pub(super) fn code_of(errno: Errno) -> c_int {
     -errno.raw_os_error()
 }
 
 /// The code that C sees for an error.
 pub(super) fn code_of_error(error: &io::Error) -> c_int {
-    // No system call says so in this way: it is Rust's library that does not take an argument.
+    // No system call reports this: Rust's library refused an argument.
     if error.raw_os_error().is_none() && error.kind() == io::ErrorKind::InvalidInput {
         return AMRELAY_E_ARGUMENT;
     }
@@ -193,13 +193,13 @@ fn own_text(code: c_int) -> Option<&'static CStr> {
 
 /// Gives the text for a result code of any function of the library.
 ///
-/// Ownership: the text is the library's. That of an `AMRELAY_E_` code lives as long as the library is loaded, any
+/// Ownership: the text is the library's. The text of an `AMRELAY_E_` code lives as long as the library is loaded, any
 /// other until the calling thread calls this function again.
 ///
 /// NULL: takes no pointer and never returns NULL.
 ///
-/// Returns: for an `AMRELAY_E_` code and for 0 a text of the library's, for any other negative code what the system
-/// says of that errno, for a positive number "not an error code".
+/// Returns: for an `AMRELAY_E_` code and for 0 a text of the library's, for any other negative code the system's text
+/// for that errno, for a positive number "not an error code".
 ///
 /// Threads: any thread, any time, callbacks included.
 #[unsafe(no_mangle)]

@@ -33,7 +33,7 @@ pub const AMRELAY_EVENT_WAIT: u32 = 3;
 pub struct amrelay_loop {
     marks: Marks,
     events: EventLoop,
-    /// What C made. Links and sinks have events too, which no number from C may reach.
+    /// The events that C made. Links and sinks have events, too, which C must not reach.
     made: RefCell<HashSet<EventId>>,
 }
 
@@ -78,9 +78,9 @@ pub unsafe extern "C" fn amrelay_loop_new(out: *mut *mut amrelay_loop) -> c_int 
 /// Frees a loop. Its events are released, and an `amrelay_loop_run` further up the stack returns.
 ///
 /// Ownership: `loop` and its events are gone. Links, streams and sinks on it stay the caller's, who still has to free
-/// them; nothing moves in them any more, and none of their functions is called. Nor is `on_closed`, be the link closed
-/// before or afterwards: what it would have freed is the caller's to free. What a closed link had not written yet is
-/// lost: turn the loop until `on_closed` first.
+/// them; nothing moves in them any more, and none of their functions is called. `on_closed` is not called either,
+/// whether the link is closed before or afterwards: the caller frees what it would have freed. What a closed link had
+/// not written yet is lost: turn the loop until `on_closed` first.
 ///
 /// NULL: does nothing.
 ///
@@ -99,7 +99,7 @@ pub unsafe extern "C" fn amrelay_loop_free(r#loop: *mut amrelay_loop) {
 /// Makes an event. It does not fire before `amrelay_event_activate`.
 ///
 /// Ownership: `*out` names an event of the loop's, which lives until `amrelay_event_release`; after a failure it is
-/// unchanged. `arg` is handed to `fn` unchanged. A descriptor stays the caller's; it may be closed before the event is
+/// unchanged. `arg` is passed to `fn` unchanged. A descriptor stays the caller's; it may be closed before the event is
 /// released.
 ///
 /// NULL: `loop` and `out` NULL are refused; `fn` NULL makes an event without a callback; `arg` may be NULL.
@@ -133,7 +133,7 @@ pub unsafe extern "C" fn amrelay_event_create(
     }
 }
 
-/// Lets an event fire from now on. One that may already stays as it is.
+/// Lets an event fire from now on. An active event stays as it is.
 ///
 /// A descriptor is watched as the file it names at this moment: after closing it and opening another file under the
 /// same number, release the event and make a new one.
@@ -227,7 +227,7 @@ pub unsafe extern "C" fn amrelay_event_wait(
 /// Turns the loop as long as there is something to wait for. Events whose callback is running do not fire in it. There is
 /// something to wait for while there is:
 ///
-/// * an active event of any kind but `AMRELAY_EVENT_WAIT`, though its descriptor may have been closed meanwhile;
+/// * an active event of any kind except `AMRELAY_EVENT_WAIT`, even if its descriptor has been closed meanwhile;
 /// * a stream that has neither ended nor been freed;
 /// * a link that has frames to write, and a closed link until `on_closed`;
 /// * a sink that has bytes to write or a function to call.
@@ -270,8 +270,8 @@ pub unsafe extern "C" fn amrelay_loop_run(r#loop: *mut amrelay_loop) -> c_int {
     }
 }
 
-/// Lets every `amrelay_loop_run` on the stack return at the end of its turn. Meant for callbacks; does nothing if there is
-/// none.
+/// Lets every `amrelay_loop_run` on the stack return at the end of its turn. Meant for callbacks; does nothing if
+/// there is no such call.
 ///
 /// Ownership: nothing changes hands.
 ///

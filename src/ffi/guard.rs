@@ -12,11 +12,11 @@ use super::error::{AMRELAY_E_PANIC, Failure};
 #[cfg(not(panic = "unwind"))]
 compile_error!("the C ABI reports panics as AMRELAY_E_PANIC: build with panic = \"unwind\"");
 
-/// How the library's own threads begin their names.
+/// The prefix of the names of the library's own threads.
 const THREAD_PREFIX: &str = "amrelay";
 
 thread_local! {
-    /// How many guarded calls this thread is in: a callback may call the library again.
+    /// How many guarded calls are on this thread's stack: a callback may call the library again.
     static DEPTH: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -33,7 +33,7 @@ pub(super) fn guard(function: &str, body: impl FnOnce() -> Result<c_int, Failure
 pub(super) fn catch<R>(body: impl FnOnce() -> R) -> Result<R, Failure> {
     silence_panics();
     DEPTH.set(DEPTH.get() + 1);
-    // What the body may leave half done belongs to a handle, and `handle::enter` makes that one unusable.
+    // Whatever the body leaves half done belongs to a handle, and `handle::enter` makes that handle unusable.
     let result = panic::catch_unwind(AssertUnwindSafe(body));
     DEPTH.set(DEPTH.get() - 1);
     result.map_err(|payload| Failure::new(AMRELAY_E_PANIC, text_of(&*payload)))

@@ -1,7 +1,7 @@
 //! Handles: what C holds a pointer to.
 //!
-//! A handle is one counted reference that C owns until it frees it. Every call adds one of its own for as long as it
-//! lasts, so that a callback may free the very handle whose call it came from.
+//! A handle is one counted reference that C owns until it frees it. Every call holds a further one while it lasts, so
+//! that a callback may free the handle whose call it came from.
 
 use std::ffi::c_int;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub(super) fn this_thread() -> u64 {
     THREAD.with(|number| *number)
 }
 
-/// What is known about a handle whatever its kind.
+/// What a handle of any kind has.
 #[derive(Debug)]
 pub(super) struct Marks {
     /// The only thread that may use the handle; `None`: any.
@@ -33,7 +33,7 @@ pub(super) struct Marks {
 }
 
 impl Marks {
-    /// For a handle that only the calling thread may use.
+    /// Of a handle that only the calling thread may use.
     pub(super) fn this_thread() -> Self {
         Self {
             owner: Some(this_thread()),
@@ -41,7 +41,7 @@ impl Marks {
         }
     }
 
-    /// For a handle that any thread may use.
+    /// Of a handle that any thread may use.
     pub(super) fn any_thread() -> Self {
         Self {
             owner: None,
@@ -92,7 +92,7 @@ pub(super) unsafe fn publish<T: Handle>(handle: T, out: *mut *mut T) {
     unsafe { out.write(pointer) };
 }
 
-/// Refuses a missing out-parameter before anything is made that would then be lost.
+/// Refuses a missing out-parameter before anything is made.
 pub(super) fn check_out<T>(out: *mut T) -> Result<(), Failure> {
     if out.is_null() {
         Err(Failure::null("out"))
@@ -101,7 +101,7 @@ pub(super) fn check_out<T>(out: *mut T) -> Result<(), Failure> {
     }
 }
 
-/// A reference of this call's own to the handle behind `pointer`.
+/// A reference to the handle behind `pointer`, for this call.
 ///
 /// # Safety
 /// `pointer` is NULL or came from [`publish`] and was not freed.
@@ -138,7 +138,7 @@ pub(super) unsafe fn enter<T: Handle>(
     })
 }
 
-/// Runs the body of an export that ends a handle, with the reference that C hands over.
+/// Runs the body of an export that ends a handle, with the reference that C gives up.
 ///
 /// # Safety
 /// As for [`hold`]; after success the pointer is not used again.
@@ -155,8 +155,8 @@ pub(super) unsafe fn consume<T: Handle>(
     })
 }
 
-/// Runs the body of a `_free` export likewise; NULL is fine, an unusable handle too. From a wrong thread nothing is
-/// freed: a leak that is told is better than a loop changed under its thread's feet.
+/// Does the same for a `_free` export; NULL is allowed, and so is an unusable handle. Called in a wrong thread it
+/// frees nothing: a reported leak is better than a loop that is changed while its own thread uses it.
 ///
 /// # Safety
 /// As for [`hold`]; the pointer is not used again.

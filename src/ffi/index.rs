@@ -11,16 +11,16 @@ use super::handle::{Handle, Marks, check_out, enter, free, hold, publish};
 use super::layout::{self, Layout};
 use crate::index::{Outcome, TarIndex};
 
-/// Format of an indexed stream: tar. As GNU tar does, headers are looked for even behind bytes that are none.
+/// Format of an indexed stream: tar. Like GNU tar, the index looks for headers even after bytes that are not headers.
 pub const AMRELAY_FORMAT_TAR: u32 = 0;
-/// Format of an indexed stream: to be detected. The stream is taken for tar if its first 512 bytes are a tar header
-/// with a fitting checksum, or all zeros (an archive without members). If it is in no format that is known, all that comes
-/// is skippable, no line is given, and the code is `AMRELAY_E_NO_ARCHIVE`.
+/// Format of an indexed stream: to be detected. The stream is tar if its first 512 bytes are a tar header with the
+/// right checksum, or all zeros (an archive without members). If it is in no known format, all of it is skippable,
+/// there are no lines, and the code is `AMRELAY_E_NO_ARCHIVE`.
 pub const AMRELAY_FORMAT_DETECT: u32 = 1;
 
 /// The index of one tar stream: what `LC_ALL=C tar -tf - | sed -e 's/^\.//'` prints for it.
 ///
-/// It belongs to no thread: it may go from one to another, but only one may use it at a time.
+/// It belongs to no thread: any thread may use it, but only one at a time.
 pub struct amrelay_index {
     marks: Marks,
     parser: Mutex<TarIndex>,
@@ -83,7 +83,7 @@ unsafe impl Layout for amrelay_index_result {
     const NAME: &'static str = "result";
 }
 
-/// Makes an index that is at the beginning of a stream. It needs less than 2 MiB whatever the stream holds.
+/// Makes an index, for a stream from its beginning. It needs less than 2 MiB whatever the stream contains.
 ///
 /// Ownership: `*out` is the caller's, to be freed with `amrelay_index_free`; after a failure it is unchanged. `options`
 /// is copied.
@@ -108,7 +108,8 @@ pub unsafe extern "C" fn amrelay_index_new(
 
 /// Reads the next `len` bytes of the stream and gives the lines they complete to `fn`, before it returns.
 ///
-/// However the stream is split, the lines are the same. A damaged archive is no failure: `amrelay_index_finish` tells.
+/// However the stream is split, the lines are the same. A damaged archive is not a failure here:
+/// `amrelay_index_finish` reports it.
 ///
 /// `fn` may free the index; other calls for this index from `fn` fail.
 ///
@@ -144,8 +145,8 @@ pub unsafe extern "C" fn amrelay_index_push(
     }
 }
 
-/// Tells how many of the bytes that come next need not be shown: the rest of a file's content, or `UINT64_MAX` once
-/// the listing has ended. The caller may drop so many unread and say so with `amrelay_index_skip`.
+/// Returns how many of the next bytes need not be shown: the rest of a file's content, or `UINT64_MAX` once the
+/// listing has ended. The caller may drop this many unread and report them with `amrelay_index_skip`.
 ///
 /// Ownership: nothing changes hands.
 ///
@@ -165,7 +166,7 @@ pub unsafe extern "C" fn amrelay_index_skippable(index: *const amrelay_index) ->
     count
 }
 
-/// Says that the next `n` bytes of the stream passed without being shown.
+/// Reports that the next `n` bytes of the stream passed without being shown.
 ///
 /// Ownership: nothing changes hands.
 ///
@@ -192,7 +193,7 @@ pub unsafe extern "C" fn amrelay_index_skip(index: *mut amrelay_index, n: u64) -
     }
 }
 
-/// Says that the stream has ended, and tells how. Called again it gives the same answer.
+/// Reports that the stream has ended, and gets how. Called again it gives the same result.
 ///
 /// Ownership: `result` stays the caller's and is written only on success.
 ///
@@ -215,7 +216,7 @@ pub unsafe extern "C" fn amrelay_index_finish(
     }
 }
 
-/// Tells in words what was wrong with the archive, or how many lines are left out and why.
+/// Says in words what was wrong with the archive, or how many lines are left out and why.
 ///
 /// Ownership: the text is the index's and lives until that is freed.
 ///
@@ -236,7 +237,7 @@ pub unsafe extern "C" fn amrelay_index_message(index: *const amrelay_index) -> *
     message
 }
 
-/// Frees an index. Its line function may do it, too.
+/// Frees an index. Its line function may do this, too.
 ///
 /// Ownership: `index` and its message are gone.
 ///
@@ -265,7 +266,7 @@ impl amrelay_index {
     }
 
     /// Runs `work` with the parser, as long as the stream goes on. The parser stays locked while the line function
-    /// runs: a second call finds it so and is refused, it does not wait.
+    /// runs: a second call is refused and does not wait.
     fn parsing<R>(
         &self,
         work: impl FnOnce(&mut TarIndex) -> Result<R, Failure>,

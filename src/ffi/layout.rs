@@ -44,7 +44,7 @@ pub(super) unsafe fn read<T: Layout>(pointer: *const T) -> Result<T, Failure> {
     Ok(unsafe { pointer.read() })
 }
 
-/// A number of which 0 says that the choice is the library's.
+/// A number; 0 means the library's default.
 pub(super) fn wish<T: Default + PartialEq>(number: T) -> Option<T> {
     (number != T::default()).then_some(number)
 }

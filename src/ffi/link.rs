@@ -35,12 +35,12 @@ pub const AMRELAY_WANT_READ: i64 = -7102;
 /// Everything that is written to the connection has to go through its link: nothing may come between the bytes of a
 /// frame. A link never blocks, and while the connection is full it reads nothing from its streams.
 ///
-/// A link does not look at its connection while it has nothing to write: that the peer has gone it learns from the next
-/// write, and then says so with `on_error`. A host that wants to know before reads the connection, or, where that is
-/// the writing end of a pipe, makes an `AMRELAY_EVENT_READ` event on it, which fires when the reader has gone.
+/// A link does not look at its connection while it has nothing to write: it learns from the next write that the peer
+/// has gone, and then calls `on_error`. A host that wants to know earlier reads the connection. On the writing end of
+/// a pipe it makes an `AMRELAY_EVENT_READ` event, which fires when the reader has gone.
 ///
-/// A link need not go on while one of its functions, or of its streams', is running: one that turns the loop may wait
-/// in vain for its own link.
+/// A link may stand still while one of its functions, or of its streams' functions, is running: one that turns the
+/// loop may wait in vain for its own link.
 pub struct amrelay_link {
     marks: Marks,
     link: Link,
@@ -68,9 +68,9 @@ pub struct amrelay_link_options {
     pub size: size_t,
     /// One of `AMRELAY_LINK_`.
     pub kind: u32,
-    /// The connection, lent: a socket or the writing end of a pipe. One that is open for reading alone is refused. It
-    /// is made non-blocking and left so, and a TCP socket is kept from taking much more than it can send
-    /// (`TCP_NOTSENT_LOWAT`). On a callback link it is not touched, only waited for.
+    /// The connection, lent: a socket or the writing end of a pipe. A descriptor that is open only for reading is
+    /// refused. It is made non-blocking and left so, and a TCP socket is kept from taking much more than it can send
+    /// (`TCP_NOTSENT_LOWAT`). On a callback link it is only waited for.
     pub fd: c_int,
     /// Called once with -errno when the connection has failed, after the `on_end` of its streams; with -ETIMEDOUT when
     /// that of a closing link takes nothing more, see `close_timeout_ms`. NULL: nobody is told.
@@ -78,10 +78,10 @@ pub struct amrelay_link_options {
     /// Called once after `amrelay_link_close`, maybe before that returns: nothing more will be written and no function
     /// of the link will be called any more. NULL: nobody is told.
     pub on_closed: Option<unsafe extern "C" fn(arg: *mut c_void)>,
-    /// Callback links only, and refused on others: writes bytes of one frame, header included. Returns how many it took
-    /// (1 to `len`), `AMRELAY_WANT_WRITE`, `AMRELAY_WANT_READ`, or -errno, which ends the link. After a refusal it is
-    /// called again with the same bytes at the same address. It must neither block, or everything in the loop stands
-    /// still (so the descriptor is to be non-blocking already), nor raise SIGPIPE.
+    /// Callback links only, and refused on others: writes bytes of one frame, header included. Returns how many it
+    /// took (1 to `len`), `AMRELAY_WANT_WRITE`, `AMRELAY_WANT_READ`, or -errno, which ends the link. After a refusal
+    /// it is called again with the same bytes at the same address. It must not block, or everything in the loop stands
+    /// still (so the descriptor must already be non-blocking), and it must not raise SIGPIPE.
     pub write:
         Option<unsafe extern "C" fn(arg: *mut c_void, buf: *const c_void, len: size_t) -> i64>,
     /// Callback links only, and refused on others: turns the payload of a frame into what is sent instead, at most 4
@@ -96,8 +96,8 @@ pub struct amrelay_link_options {
             out_len: *mut size_t,
         ) -> c_int,
     >,
-    /// Called with what `seal` stored, once it has been copied, even if that `seal` has freed the link. NULL: it is the
-    /// host's to free later. Refused without `seal`.
+    /// Called with what `seal` stored, once it has been copied, even if that `seal` has freed the link. NULL: the host
+    /// frees it later. Refused without `seal`.
     pub seal_free: Option<unsafe extern "C" fn(arg: *mut c_void, out: *mut c_void)>,
     /// Given to each of the functions.
     pub arg: *mut c_void,
@@ -105,8 +105,8 @@ pub struct amrelay_link_options {
     /// `tcpm_recv_token` of common-src/security-util.c); 0: 256 KiB if spliced, 64 KiB if copied. Either gets smaller
     /// while the connection drains slowly.
     pub frame_size: size_t,
-    /// What the pipes of bulk streams are enlarged to where the system allows it, in bytes; 0: 1 MiB. Bytes in a
-    /// pipe of less than 256 KiB are copied, since the other way is then no faster. No pipe is made smaller.
+    /// What the pipes of bulk streams are enlarged to where the system allows it, in bytes; 0: 1 MiB. Bytes in a pipe
+    /// of less than 256 KiB are copied, since splicing is then no faster. No pipe is made smaller.
     pub pipe_size: size_t,
     /// How long the link goes on after `amrelay_link_close` while its connection takes no byte, in milliseconds; 0: 60
     /// seconds. Then what is left is dropped, and `on_error` is called with -ETIMEDOUT before `on_closed`. A link that
@@ -129,8 +129,8 @@ unsafe impl Layout for amrelay_link_options {
 ///
 /// NULL: `loop`, `options` and `out` NULL are refused, `options->write` NULL only on a callback link.
 ///
-/// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if the kind is not one of `AMRELAY_LINK_`, `fd`
-/// is negative or not for writing, or a function is given that the kind has no use for; `AMRELAY_E_LIMIT` if
+/// Returns: 0; `AMRELAY_E_NULL`; `AMRELAY_E_SIZE`; `AMRELAY_E_ARGUMENT` if the kind is not one of `AMRELAY_LINK_`,
+/// `fd` is negative or not for writing, or a function is given that this kind does not use; `AMRELAY_E_LIMIT` if
 /// `frame_size` is too large; -EBADF if `fd` is not open.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn amrelay_link_new(
@@ -159,7 +159,7 @@ pub unsafe extern "C" fn amrelay_link_new(
 
 /// Queues one whole control frame. It goes out before any further frame of a stream, and never inside another frame.
 ///
-/// With `len` 0 it is the frame that ends the stream of that handle.
+/// With `len` 0 it ends the stream of that handle.
 ///
 /// Ownership: the bytes are copied; `buf` stays the caller's.
 ///
@@ -187,12 +187,12 @@ pub unsafe extern "C" fn amrelay_link_send(
     }
 }
 
-/// Ends a link in good order: its streams end with -ECANCELED before this returns; control frames and the frame in
-/// flight are still written in the background while the loop turns. Then `on_closed` is called, and `on_error` before
-/// it if that failed: with -ETIMEDOUT if the connection took no byte for `close_timeout_ms`. After `amrelay_loop_free`,
-/// be it in an `on_end` of these streams, it ends the link as `amrelay_link_free` does: none of the functions is called
-/// any more, `on_closed` neither. Where the process has no descriptor left for the duplicate, only what the connection
-/// takes at once is written, and the rest fails with -EMFILE.
+/// Ends a link in good order. Its streams end with -ECANCELED before this returns; control frames and the frame in
+/// flight are still written while the loop turns. Then `on_closed` is called, and `on_error` before it if that failed:
+/// with -ETIMEDOUT if the connection took no byte for `close_timeout_ms`. After `amrelay_loop_free`, even in an
+/// `on_end` of these streams, it ends the link as `amrelay_link_free` does: none of the functions is called any more,
+/// not even `on_closed`. If the process has no descriptor left for the duplicate, only what the connection takes at
+/// once is written, and the rest fails with -EMFILE.
 ///
 /// Ownership: `link` is gone after success, still there after a failure. Its streams stay the caller's to free.
 /// `options->fd` may be closed at once, since a duplicate is written to; on a callback link only after `on_closed`.
@@ -205,7 +205,7 @@ pub unsafe extern "C" fn amrelay_link_close(link: *mut amrelay_link) -> c_int {
     // SAFETY: the caller passes NULL or a link that is not freed, and does not use it again.
     unsafe {
         consume("amrelay_link_close", link, |link| {
-            // No call that is still on the stack has the link: none of them runs callbacks while it does.
+            // No call that is still on the stack borrows the link: none of them runs callbacks while it does.
             if let Some(link) = Arc::into_inner(link) {
                 link.link.close();
             }
@@ -251,7 +251,7 @@ impl amrelay_link_options {
         })
     }
 
-    /// A function that is never called would have the host believe that it writes, or encrypts, itself.
+    /// With a function that is never called, the host would believe that it writes, or encrypts, itself.
     fn check_functions(&self) -> Result<(), Failure> {
         let own = self.write.is_some() || self.seal.is_some() || self.seal_free.is_some();
         if own && self.kind != AMRELAY_LINK_CALLBACK {
@@ -310,7 +310,7 @@ impl amrelay_link_options {
     }
 }
 
-/// What a link's write function answered. An answer that is not allowed ends the link as an I/O error does.
+/// The result of a link's write function. One that is not allowed ends the link like an I/O error.
 fn taken(answer: i64, len: usize) -> io::Result<Taken> {
     match answer {
         AMRELAY_WANT_WRITE => Ok(Taken::WantWrite),

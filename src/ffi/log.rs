@@ -17,9 +17,9 @@ pub const AMRELAY_LOG_DEBUG: c_int = 2;
 
 /// Takes a log line of the library: one line without its end, valid during the call only.
 ///
-/// It is called in whichever thread has something to tell, the library's own included, and must not call the library
-/// except for `amrelay_version`, `amrelay_strerror` and `amrelay_error`. What another call has to tell all the same is lost:
-/// while the function runs it is not called again in the same thread.
+/// It is called in whichever thread has something to report, including the library's own, and must not call the
+/// library except for `amrelay_version`, `amrelay_strerror` and `amrelay_error`. While it runs it is not called again
+/// in the same thread: lines of other calls are lost.
 pub type amrelay_log_fn =
     Option<unsafe extern "C" fn(arg: *mut c_void, level: c_int, message: *const c_char)>;
 
@@ -38,7 +38,7 @@ unsafe impl Sync for Target {}
 static TARGET: RwLock<Option<Target>> = RwLock::new(None);
 
 thread_local! {
-    /// Whether the host's function is running in this thread. What it calls may fail, and then tells of that.
+    /// Whether the host's function is running in this thread. What it calls may fail, and would log that.
     static TELLING: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -87,7 +87,7 @@ impl Log for Bridge {
 ///
 /// Returns: 0; `AMRELAY_E_STATE` if a Rust program has set up a logger of its own, which gets the lines then.
 ///
-/// Threads: any thread, but not from `fn`; other threads may call the function before for a short while.
+/// Threads: any thread, but not from `fn`; other threads may still call the previous function for a short while.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn amrelay_set_log(r#fn: amrelay_log_fn, arg: *mut c_void) -> c_int {
     guard("amrelay_set_log", || {

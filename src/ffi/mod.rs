@@ -1,9 +1,9 @@
 //! The C ABI: one file per part of `include/amrelay.h`.
 //!
-//! Nothing but argument checks, the panic boundary and calls inward. Every export has the same shape: `guard` takes
-//! a closure, `handle` turns the C pointer into a reference that outlives whatever a callback frees, `layout`
-//! reads and writes the flat structs, `error` keeps the text of what went wrong. What is locked or
-//! borrowed while a callback of the host runs answers a second call with an error instead of waiting.
+//! Only argument checks, the panic boundary and calls inward. Every export has the same shape: `guard` takes a
+//! closure, `handle` turns the C pointer into a reference that outlives whatever a callback frees, `layout` reads and
+//! writes the flat structs, `error` keeps the text of what went wrong. If something is locked or borrowed while a
+//! callback of the host runs, a second call gets an error and does not wait.
 //!
 //! The names and comments here are the header's: cbindgen copies them.
 #![allow(

@@ -18,7 +18,7 @@ pub const AMRELAY_SINK_TAKE: u32 = 1;
 
 /// Bytes from the network on their way to a local descriptor, which may be slow to take them.
 ///
-/// A sink need not go on while one of its functions is running: one that turns the loop may wait in vain for its own
+/// A sink may stand still while one of its functions is running: one that turns the loop may wait in vain for its own
 /// sink.
 pub struct amrelay_sink {
     marks: Marks,
@@ -39,8 +39,8 @@ impl Handle for amrelay_sink {
 pub struct amrelay_sink_options {
     /// `sizeof(amrelay_sink_options)`.
     pub size: size_t,
-    /// Where the bytes go, lent unless a flag says otherwise. One that is open for reading alone is refused. It is made
-    /// non-blocking and left so.
+    /// Where the bytes go, lent unless a flag says otherwise. A descriptor that is open only for reading is refused.
+    /// It is made non-blocking and left so.
     pub fd: c_int,
     /// `AMRELAY_SINK_` flags, 0 for none.
     pub flags: u32,
@@ -49,8 +49,8 @@ pub struct amrelay_sink_options {
     /// When no more bytes than this are queued the pause is over; 0: 64 KiB, or `high_water` if that is less.
     pub low_water: size_t,
     /// Called when a pause that `amrelay_sink_push` asked for is over, after `amrelay_sink_finish` too. A sink that
-    /// ends while it is paused, by a failure or because the rest is written at once, does not call it: `on_end` alone
-    /// comes. NULL: nobody is told.
+    /// ends while it is paused, by a failure or because the rest is written at once, calls only `on_end`. NULL: nobody
+    /// is told.
     pub on_resume: Option<unsafe extern "C" fn(arg: *mut c_void)>,
     /// Called once, when nothing more is written: with 0 after `amrelay_sink_finish` when all is written, with -errno
     /// when writing has failed (-EPIPE: the reader has gone) or memory was short (-ENOMEM). The caller may close a lent
@@ -128,9 +128,9 @@ pub unsafe extern "C" fn amrelay_sink_push(
     }
 }
 
-/// Says that nothing more will be pushed: what is queued is written while the loop turns, then `on_end` is called.
+/// Reports that nothing more will be pushed: what is queued is written while the loop turns, then `on_end` is called.
 ///
-/// Ownership: nothing changes hands; the sink is still to be freed. A taken descriptor is closed as soon as all is
+/// Ownership: nothing changes hands; the sink must still be freed. A taken descriptor is closed as soon as all is
 /// written, before this returns if nothing is queued.
 ///
 /// NULL: `sink` NULL is refused.
@@ -147,7 +147,7 @@ pub unsafe extern "C" fn amrelay_sink_finish(sink: *mut amrelay_sink) -> c_int {
     }
 }
 
-/// Tells how much a sink has written, and what it waited for. May be asked after the end, too.
+/// Gets how much a sink has written, and what it waited for. May be called after the end, too.
 ///
 /// Ownership: `stats` stays the caller's and is written only on success.
 ///

@@ -9,7 +9,7 @@ use crate::stats::{Method, Stats};
 
 /// Method of a stage: the bytes went through a buffer in user space.
 pub const AMRELAY_METHOD_COPY: u32 = 0;
-/// Method of a stage: the bytes stayed in the kernel, moved by splice(2).
+/// Method of a stage: the bytes stayed in the kernel and were moved by splice(2).
 pub const AMRELAY_METHOD_SPLICE: u32 = 1;
 
 /// How much passed through a stage of the data path, and what it waited for. Waits do not overlap.

@@ -14,16 +14,15 @@ use super::link::amrelay_link;
 use super::stats::amrelay_stats;
 use crate::relay::{Stream, StreamOptions, TapCallback};
 
-/// Flag of a stream: it carries data by the gigabyte. Its frames are large, and small streams go first. Unless the
-/// stream has a `tap`, or the link is a callback link, its pipe is enlarged, and its bytes are spliced where the system
-/// allows it.
+/// Flag of a stream: it carries much data. Its frames are large, and small streams go first. Unless the stream has a
+/// `tap`, or the link is a callback link, its pipe is enlarged, and its bytes are spliced where the system allows it.
 ///
-/// Splicing passes references to pages on, into a socket's queue too: a frame's bytes are what those pages hold when the
-/// network takes them, or takes them again because a packet was lost. A writer that uses write(2) alone leaves pages that
-/// do not change. One that lends pages of a file or its own memory (sendfile, splice, vmsplice) may have sent what was
-/// written there since: a CRC that was made before is then not that of the bytes sent. For such a writer leave the flag
-/// out or set a `tap`; a tee between it and the stream copies (see `AMRELAY_TEE_ZERO_COPY`). The stream's length and its
-/// frames are right in any case.
+/// Splicing passes references to pages on, into a socket's queue too: a frame's bytes are what those pages hold when
+/// the network takes them, or takes them again because a packet was lost. The pages of a writer that uses only
+/// write(2) do not change. A writer that lends pages of a file or its own memory (sendfile, splice, vmsplice) may
+/// change them before they are sent: an earlier CRC is then not that of the bytes sent. For such a writer leave the
+/// flag out or set a `tap`; a tee between it and the stream copies (see `AMRELAY_TEE_ZERO_COPY`). The stream's length
+/// and its frames are right in any case.
 pub const AMRELAY_STREAM_BULK: u32 = 1;
 
 /// A local descriptor that is read into a link.
@@ -46,8 +45,8 @@ impl Handle for amrelay_stream {
 pub struct amrelay_stream_options {
     /// `sizeof(amrelay_stream_options)`.
     pub size: size_t,
-    /// Where the bytes come from, lent: mostly the reading end of a pipe. One that is open for writing alone is
-    /// refused, and the end of the very pipe that the link writes to. It is made non-blocking and left so.
+    /// Where the bytes come from, lent: mostly the reading end of a pipe. A descriptor that is open only for writing
+    /// is refused, and so is the other end of the pipe that the link writes to. It is made non-blocking and left so.
     pub fd: c_int,
     /// The number of the stream in its frames; ignored on a raw link. No other stream of the link may have it. It
     /// is free again once `on_end` is called, or the stream has been freed.
@@ -55,7 +54,7 @@ pub struct amrelay_stream_options {
     /// `AMRELAY_STREAM_` flags, 0 for none.
     pub flags: u32,
     /// Is shown the stream's bytes, in order, after the connection has taken the frame they were in. Such a stream is
-    /// not spliced. NULL: nobody is shown them.
+    /// not spliced. NULL: none.
     pub tap: Option<unsafe extern "C" fn(arg: *mut c_void, buf: *const c_void, len: size_t)>,
     /// Called once, when nothing more is read: with 0 after the connection has taken all bytes and, except on a raw
     /// link, the frame that ends the stream; with -errno when the connection has failed, `fd` could not be read, or
@@ -107,8 +106,8 @@ pub unsafe extern "C" fn amrelay_stream_start(
     }
 }
 
-/// Tells how much of a stream the connection has taken in whole frames, and what the stream waited for. May be asked
-/// after the end, too. Of a frame that was under way when the stream was ended nothing is counted.
+/// Gets how much of a stream the connection has taken in whole frames, and what the stream waited for. May be called
+/// after the end, too. A frame that was under way at the end is not counted.
 ///
 /// Ownership: `stats` stays the caller's and is written only on success.
 ///
@@ -131,7 +130,7 @@ pub unsafe extern "C" fn amrelay_stream_stats(
 }
 
 /// Frees a stream, and ends it at once if it has not ended: nothing more is read, and its functions are not called any
-/// more; but a frame that was begun is completed. The receiver is not told of the end.
+/// more. A frame that was begun is still completed. The receiver does not learn of the end.
 ///
 /// Ownership: `stream` is gone; its descriptor stays the caller's.
 ///

@@ -23,14 +23,14 @@ use crate::tee::{Control, Prepared, Report, Tee};
 
 /// A tee: passes a stream on and makes CRC and index of it, in a thread of its own.
 ///
-/// The output gets exactly the bytes of the input; what goes wrong with the index ends the index, never the data. A
-/// slow reader of the index holds the data up only when 1 MiB waits for it.
+/// The output gets exactly the bytes of the input; a failure of the index ends the index, never the data. A slow
+/// reader of the index holds up the data only when 1 MiB waits for it.
 ///
-/// It belongs to no thread. Any may cancel it or ask for the descriptor of its end, at any time, also while another one
-/// waits for it, and in its own functions; only one at a time may do anything else with it.
+/// It belongs to no thread. Any thread may cancel it or get the descriptor of its end, at any time: while another one
+/// waits for it, too, and in its own functions. Only one at a time may do anything else with it.
 pub struct amrelay_tee {
     marks: Marks,
-    /// None once it was waited for.
+    /// None after it was waited for.
     tee: Mutex<Option<Tee>>,
     control: Arc<Control>,
     end: OnceLock<End>,
@@ -59,9 +59,10 @@ pub struct amrelay_tee_result {
     pub size: size_t,
     /// Bytes of the stream that the tee has read: as many as `stats.bytes`, or more if the output failed.
     pub read_bytes: u64,
-    /// Lines of the index, as far as it came; 0 if a command makes it.
+    /// Lines of the index so far; 0 if a command makes it.
     pub entries: u64,
-    /// CRC-32C of the first `read_bytes` bytes of the stream, whatever became of them; 0 if it was not asked for.
+    /// CRC-32C of the first `read_bytes` bytes of the stream, whether or not they were passed on; 0 if it was not
+    /// asked for.
     pub crc32c: u32,
     /// 0, or -errno: the input could not be read to its end (-ENOMEM: no memory for a buffer).
     pub input_code: i32,
@@ -73,9 +74,9 @@ pub struct amrelay_tee_result {
     pub index_code: i32,
     /// Wait status of the index command, as waitpid(2) gives it; 0 if there was none.
     pub index_status: i32,
-    /// For `AMRELAY_INDEX_TAR`: 1 if the archive came to its end mark. 0: it ends without, after a whole member. GNU tar
-    /// takes such an archive for sound, and so does `index_code`, but its writer was interrupted. -1: not known, as the
-    /// archive is damaged or was not listed to its end.
+    /// For `AMRELAY_INDEX_TAR`: 1 if the archive has its end mark. 0: it ends without one, after a whole member. GNU
+    /// tar accepts such an archive, and so does `index_code`, but its writer was interrupted. -1: not known, because
+    /// the archive is damaged or was not listed to its end.
     pub index_end_mark: i32,
     /// How many bytes the output took, which are the first of the stream, how they were moved, and where the time went.
     /// Its size field is set by the library.
@@ -105,8 +106,8 @@ unsafe impl Layout for amrelay_tee_result {
 /// thread; -EMFILE, -ENFILE if there can be no further descriptor.
 ///
 /// Threads: any thread. Do not change the environment at the same time; with an index command, not before
-/// `index_started` either. The tee's thread takes no signals but those that its own faults would raise, and has a stack of
-/// 2 MiB, on which the host's functions run, too.
+/// `index_started` either. The tee's thread takes no signals except those that its own faults would raise, and has a
+/// stack of 2 MiB, on which the host's functions run, too.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn amrelay_tee_start(
     options: *const amrelay_tee_options,
@@ -118,7 +119,7 @@ pub unsafe extern "C" fn amrelay_tee_start(
         // SAFETY: a command in it is terminated.
         let command = unsafe { tee_check::check(&options) }?;
         check_out(out)?;
-        // The last that can fail: until here all descriptors are the caller's.
+        // The last step that can fail: until here all descriptors are the caller's.
         let prepared = Prepared::new()?;
         // SAFETY: they were checked, and the host was told what is used in the tee's thread.
         let tee = prepared.start(unsafe { options.into_config(command) });
@@ -134,14 +135,14 @@ pub unsafe extern "C" fn amrelay_tee_start(
     })
 }
 
-/// Waits until a tee has ended, and tells what came of it. Called again it gives the same answer.
+/// Waits until a tee has ended, and gets its result. Called again it gives the same result.
 ///
 /// Ownership: `result` stays the caller's. It is also written if the tee failed.
 ///
 /// NULL: `tee` and `result` NULL are refused.
 ///
 /// Returns: 0 if all data went from the input to the output, whatever became of the index; -errno: what ended the data
-/// (`result` is written, and tells which side it was); `AMRELAY_E_NULL`; `AMRELAY_E_SIZE` if `result->size` is not
+/// (`result` is written, and says which side it was); `AMRELAY_E_NULL`; `AMRELAY_E_SIZE` if `result->size` is not
 /// known; `AMRELAY_E_STATE` in the tee's own thread, and while another thread waits.
 ///
 /// Threads: any but the tee's own.
@@ -161,12 +162,12 @@ pub unsafe extern "C" fn amrelay_tee_wait(
     }
 }
 
-/// Ends a tee soon, whatever it waits for. If it has not passed all data on by then, it fails as if its output had taken no
-/// more: `output_code` is -ECANCELED, and so is `index_code`. If only the index was under way, only that is. It is still to
-/// be waited for, if wanted, and to be freed. Nothing happens to a tee that has ended.
+/// Ends a tee soon, whatever it waits for. If it has not passed all data on by then, it fails as if its output had
+/// taken no more: `output_code` and `index_code` are -ECANCELED. If only the index was under way, only `index_code`
+/// is. It must still be freed, and can be waited for. Nothing happens to a tee that has ended.
 ///
-/// A call of the host's `write` or `index_started` that is under way is not interrupted: the tee ends after it has returned.
-/// An index command is killed; what it has started itself finds its input closed.
+/// A call of the host's `write` or `index_started` that is under way is not interrupted: the tee ends after it has
+/// returned. An index command is killed; programs that it has started find their input closed.
 ///
 /// Ownership: nothing changes hands. What the tee owns is closed when it has ended.
 ///
@@ -185,7 +186,7 @@ pub unsafe extern "C" fn amrelay_tee_cancel(tee: *mut amrelay_tee) -> c_int {
 }
 
 /// Gives a descriptor that becomes readable when the tee has ended, for a poll(2) or an `AMRELAY_EVENT_READ` event:
-/// `amrelay_tee_wait` does not wait any more then.
+/// `amrelay_tee_wait` then returns at once.
 ///
 /// Ownership: the descriptor is the tee's and lives until that is freed. It may be polled and nothing else: not read
 /// from, not written to, not closed.
@@ -203,7 +204,7 @@ pub unsafe extern "C" fn amrelay_tee_ended_fd(tee: *const amrelay_tee) -> c_int 
     }
 }
 
-/// Tells in words what was wrong with the index.
+/// Says in words what was wrong with the index.
 ///
 /// Ownership: the text is the tee's and lives until that is freed.
 ///
@@ -225,7 +226,7 @@ pub unsafe extern "C" fn amrelay_tee_index_message(tee: *const amrelay_tee) -> *
 }
 
 /// Frees a tee. It waits until the tee has ended, except in the tee's own thread: then the tee goes on to its end.
-/// `amrelay_tee_cancel` makes that soon.
+/// Call `amrelay_tee_cancel` before if that would take too long.
 ///
 /// Ownership: `tee` and its message are gone. Lent descriptors stay the caller's.
 ///

@@ -1,5 +1,4 @@
-//! What the options of a tee must not say: each field is allowed what it says, and together they name ends that do not
-//! get into each other's way.
+//! Checks the options of a tee: each field has an allowed value, and together they name ends that do not conflict.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd as _, RawFd};
@@ -21,7 +20,7 @@ const FLAGS: u32 = AMRELAY_TEE_CRC
     | AMRELAY_TEE_TAKE_OUTPUT
     | AMRELAY_TEE_TAKE_INDEX;
 
-/// Checks all but the size, and copies the command.
+/// Checks everything except the size, and copies the command.
 ///
 /// # Safety
 /// `index_command` is NULL or terminated.
@@ -75,7 +74,7 @@ unsafe fn check_index(options: &amrelay_tee_options) -> Result<CString, Failure>
     }
 }
 
-/// Where something of the index goes. 0 is taken for a field that was forgotten: standard input is no place to write to.
+/// Where something of the index goes. 0 counts as a forgotten field: nobody writes to standard input.
 fn check_index_end(fd: RawFd, what: &str) -> Result<(), Failure> {
     if fd == 0 {
         return Err(Failure::argument(format!("{what} is 0: was it left out?")));
@@ -95,7 +94,7 @@ struct Sides {
 struct Side {
     name: &'static str,
     fd: Option<RawFd>,
-    /// The flag that gives it to the tee, if there can be one.
+    /// The flag that gives it to the tee, if there is one.
     take: u32,
 }
 
@@ -122,7 +121,7 @@ impl Sides {
     }
 }
 
-/// What is taken is there, and is closed as soon as its side has ended, so that no other side may have it.
+/// A descriptor that is taken must be there. It is closed as soon as its side has ended, so no other side may use it.
 fn check_taken(options: &amrelay_tee_options) -> Result<(), Failure> {
     let sides = Sides::of(options);
     let all = [sides.input, sides.output, sides.index, sides.errors];
@@ -143,8 +142,8 @@ fn check_taken(options: &amrelay_tee_options) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Refuses what would feed the tee with what it writes, which never ends, or put the index between the data. Devices are
-/// fine: what is written to them is not there to be read or mixed.
+/// Refuses ends that would feed the tee with its own output, which never ends, or mix the index with the data. Devices
+/// are allowed: what is written to them cannot be read back or mixed.
 fn check_apart(options: &amrelay_tee_options) -> Result<(), Failure> {
     let Sides {
         input,

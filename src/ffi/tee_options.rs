@@ -1,4 +1,4 @@
-//! What a tee is asked for, as C says it.
+//! The options of a tee, as C sees them.
 
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::os::fd::RawFd;
@@ -21,17 +21,17 @@ pub const AMRELAY_TEE_TAKE_INPUT: u32 = 2;
 pub const AMRELAY_TEE_TAKE_OUTPUT: u32 = 4;
 /// Flag of a tee: `index_fd` is the tee's, which closes it as soon as the index has ended.
 pub const AMRELAY_TEE_TAKE_INDEX: u32 = 8;
-/// Flag of a tee: the host promises that whatever writes into the pipe `input_fd`, all the stream long and whichever
-/// process it is, writes with write(2) or writev(2) alone; then the bytes are not copied where input and output are
-/// pipes large enough for that to be faster.
+/// Flag of a tee: the host promises that every process that writes into the pipe `input_fd` uses only write(2) or
+/// writev(2), for all of the stream. The bytes are then not copied if input and output are pipes large enough for that
+/// to be faster.
 ///
 /// What tee(2) and splice(2) pass on are references. The pages of a writer with write(2) belong to the pipe and do not
-/// change. A writer with sendfile(2), splice(2) or vmsplice(2) (among them cat, busybox, pv) shows pages of a file, or its
-/// own memory: when they change, the output's reader gets other bytes than CRC and index have seen, and a wrong CRC is
-/// told. The same goes for bytes that neither of them looks at: they could be older or newer than their neighbours.
+/// change. A writer with sendfile(2), splice(2) or vmsplice(2) (cat, busybox and pv among them) shows pages of a file,
+/// or its own memory. When they change, the output's reader gets other bytes than CRC and index have seen, and the CRC
+/// is wrong. Bytes that neither of them looks at can also be older or newer than their neighbours.
 ///
-/// Without the flag all bytes go through a buffer of the tee's, so that what is sent is what was summed; the environment
-/// variable `AMRELAY_TEE=copy` overrules the flag, but not in a set-uid program.
+/// Without the flag all bytes go through a buffer of the tee's, so that what is sent is what was summed. The
+/// environment variable `AMRELAY_TEE=copy` overrules the flag, except in a set-uid program.
 pub const AMRELAY_TEE_ZERO_COPY: u32 = 16;
 
 /// Index of a tee: none.
@@ -53,28 +53,29 @@ pub struct amrelay_tee_options {
     pub input_fd: c_int,
     /// Where the stream goes, lent unless a flag says otherwise; -1: to `write`.
     pub output_fd: c_int,
-    /// In the place of `output_fd`, NULL if that is set: takes all the bytes, waiting as long as it must, and returns 0,
-    /// or -errno, which ends the tee. It is called in the tee's thread, where `amrelay_tee_wait` for this tee fails.
+    /// Used if `output_fd` is -1, else NULL: takes all the bytes, waiting as long as it must, and returns 0, or
+    /// -errno, which ends the tee. It is called in the tee's thread, where `amrelay_tee_wait` for this tee fails.
     pub write:
         Option<unsafe extern "C" fn(arg: *mut c_void, buf: *const c_void, len: size_t) -> c_int>,
     /// One of `AMRELAY_INDEX_NONE`, `AMRELAY_INDEX_TAR`, `AMRELAY_INDEX_COMMAND`.
     pub index: u32,
-    /// Where the index goes, lent unless a flag says otherwise; -1, or 0, for `AMRELAY_INDEX_NONE`. An index does not go to
-    /// descriptor 0, which is what a forgotten field says: a file that has got this number can be duplicated (dup(2)).
+    /// Where the index goes, lent unless a flag says otherwise; -1, or 0, for `AMRELAY_INDEX_NONE`. An index cannot go
+    /// to descriptor 0, since a forgotten field has that value; duplicate a file that has this number (dup(2)).
     pub index_fd: c_int,
-    /// For `AMRELAY_INDEX_COMMAND`, else NULL: is given to `sh -c`, which inherits the environment and no descriptor but its
-    /// standard ones, and takes all signals.
+    /// For `AMRELAY_INDEX_COMMAND`, else NULL: is given to `sh -c`, which inherits the environment and only the
+    /// standard descriptors, and takes all signals.
     pub index_command: *const c_char,
     /// For `AMRELAY_INDEX_COMMAND`: standard error of the command, lent; -1: the caller's own. Not descriptor 0, as above.
     pub error_fd: c_int,
-    /// For `AMRELAY_INDEX_COMMAND`: is told the command's process id as soon as it runs, in the tee's thread. For a
-    /// host that waits for any of its children: if it takes this one's status before the tee does, `index_status` is 0
-    /// and `index_code` leaves the status out of account. NULL: not wanted.
+    /// For `AMRELAY_INDEX_COMMAND`: gets the command's process id as soon as it runs, in the tee's thread. For a host
+    /// that waits for any of its children: if it takes this one's status before the tee does, `index_status` is 0 and
+    /// `index_code` does not consider the status. NULL: not wanted.
     pub index_started: Option<unsafe extern "C" fn(arg: *mut c_void, process_id: i64)>,
     /// Given to `write` and `index_started`.
     pub arg: *mut c_void,
-    /// What the data pipes are enlarged to where the system allows it, in bytes; 0: 1 MiB. They are never made smaller.
-    /// If one holds less than 256 KiB then, the bytes are copied in any case, since the other way is no faster.
+    /// What the data pipes are enlarged to where the system allows it, in bytes; 0: 1 MiB. They are never made
+    /// smaller. If one then holds less than 256 KiB, the bytes are copied in any case, since the other way is no
+    /// faster.
     pub pipe_size: size_t,
 }
 
@@ -84,10 +85,10 @@ unsafe impl Layout for amrelay_tee_options {
 }
 
 impl amrelay_tee_options {
-    /// Takes what is to be taken: the options say from now on what belongs to the tee.
+    /// Takes the descriptors that the flags name: the options say from now on what belongs to the tee.
     ///
     /// # Safety
-    /// The options were checked, and nothing can keep the tee from starting any more. Whatever their pointers lead to may
+    /// The options were checked, and nothing can keep the tee from starting any more. What their pointers lead to may
     /// be used in the tee's thread.
     pub(super) unsafe fn into_config(self, command: CString) -> Config {
         Config {

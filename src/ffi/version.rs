@@ -9,7 +9,7 @@ pub const AMRELAY_VERSION_MINOR: u32 = 1;
 /// Third number of the version this header belongs to.
 pub const AMRELAY_VERSION_PATCH: u32 = 0;
 
-/// Tells the version of the library that is running, which may be newer than the header a program was built with.
+/// Returns the version of the library that is running, which may be newer than the header a program was built with.
 ///
 /// Ownership: the text is the library's and lives as long as the library is loaded.
 ///
