@@ -9,6 +9,8 @@ CODE = re.compile(r"^```.*?^```|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\)")
 # In backticks; what is built lies elsewhere.
 NAMED = re.compile(r"`((?:benches|c-tests|docs|examples|fuzz|include|patches|scripts|src|tests)/[\w./-]+\.\w+)`")
+# The tests that patches/README.md names, for short without their folder.
+TEST = re.compile(r"`(test_\w+\.py|(?:c|event|index|relay|tee)/\w+\.rs)`")
 SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:")
 
 
@@ -39,6 +41,10 @@ def missing(page):
     for name in NAMED.findall(content(page)):
         if not os.path.exists(name):
             yield f"{page}: there is no {name}"
+    for name in TEST.findall(content(page)):
+        folder = "tests/amanda" if name.endswith(".py") else "tests"
+        if not os.path.exists(os.path.join(folder, name)):
+            yield f"{page}: there is no test {name}"
 
 
 def main(pages):
