@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import pytest
-
 from harness.peer import ACK, NAK, REQ, Peer, dump_request, request, streams_of
 from harness.pipes import nothing_more_fits
 from harness.processes import children, descriptors, name_of, wait_until
@@ -11,19 +9,11 @@ from harness.processes import children, descriptors, name_of, wait_until
 LAST_PID = Path("/proc/sys/kernel/ns_last_pid")
 
 
-@pytest.fixture
-def large(data: Path) -> str:
-    """A directory of which pipes and connections hold but a part."""
-    with open(data / "large", "wb") as file:
-        file.truncate(200 << 20)
-    return str(data)
-
-
 def test_a_tls_connection_keeps_its_descriptors_until_all_is_written(amanda, peer, large):
     """The server reads slowly: what amandad still writes must not go to another file of that number."""
     amanda.configure_client(amanda.make_certificates())
     server = peer(auth="ssl")
-    streams = server.begin_dump(dump_request(large, auth="SSL"))
+    streams = server.begin_dump(dump_request(str(large), auth="SSL"))
     while streams.get(server.receive()[0]) != "DATA":
         pass
     assert wait_until(lambda: nothing_more_fits(server.socket.fileno()), 20)
@@ -59,10 +49,10 @@ def test_the_number_of_a_reaped_process_is_nobodys(amanda, peer, large):
     """The next service's process has the same number: it is neither waited for nor terminated in the place of the first."""
     server = peer()
     # From now on it is known who may ask for a dump: no process is begun to find out.
-    server.dump(dump_request(large, level=1), keep=False)
+    server.dump(dump_request(str(large), level=1), keep=False)
     number = run_noop(server)
     LAST_PID.write_text(str(number - 1))
-    server.send_packet(REQ, dump_request(large), handle=2)
+    server.send_packet(REQ, dump_request(str(large)), handle=2)
     streams = streams_of(server.reply())
     assert name_of(number) == "sendbackup"
     # The end of noop's handle.

@@ -3,7 +3,6 @@
 import signal
 import socket
 import struct
-from pathlib import Path
 
 import pytest
 
@@ -44,14 +43,6 @@ def amid_the_data(peer: Peer, directory: str) -> None:
 STAGES = [before_the_reply, before_the_acknowledgment, at_the_acknowledgment, amid_the_data]
 
 
-@pytest.fixture
-def large(data: Path) -> str:
-    """A directory of which pipes and connections hold but a part."""
-    with open(data / "large", "wb") as file:
-        file.truncate(100 << 20)
-    return str(data)
-
-
 def all_ends(amanda: Installation, peer: Peer, statuses: tuple[int, ...] = (0,)) -> None:
     """amandad ends by itself, with nothing fatal, and leaves no process."""
     assert peer.exit_status(20) in statuses
@@ -62,7 +53,7 @@ def all_ends(amanda: Installation, peer: Peer, statuses: tuple[int, ...] = (0,))
 @pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.__name__)
 def test_a_reset(amanda, peer, large, stage):
     server = peer()
-    stage(server, large)
+    stage(server, str(large))
     server.reset()
     all_ends(amanda, server)
 
@@ -71,7 +62,7 @@ def test_a_reset(amanda, peer, large, stage):
 def test_a_close(amanda, peer, large, stage):
     """What has not been read is then reset, too, if there is any."""
     server = peer()
-    stage(server, large)
+    stage(server, str(large))
     server.socket.close()
     all_ends(amanda, server)
 
@@ -80,7 +71,7 @@ def test_a_close(amanda, peer, large, stage):
 def test_a_half_close(amanda, peer, large, stage):
     """The server still reads: it gets the end of the connection."""
     server = peer()
-    stage(server, large)
+    stage(server, str(large))
     server.socket.shutdown(socket.SHUT_WR)
     while server.receive(20):
         pass
@@ -89,14 +80,14 @@ def test_a_half_close(amanda, peer, large, stage):
 
 def test_a_close_right_after_the_request(amanda, peer, large):
     server = peer()
-    server.send_packet(REQ, dump_request(large))
+    server.send_packet(REQ, dump_request(str(large)))
     server.socket.close()
     all_ends(amanda, server)
 
 
 def test_a_server_that_ends_only_the_data(amanda, peer, large):
     server = peer()
-    streams = server.begin_dump(dump_request(large))
+    streams = server.begin_dump(dump_request(str(large)))
     numbers = {name: handle for handle, name in streams.items()}
     server.receive()
     server.send_token(numbers["DATA"], b"")
@@ -109,7 +100,7 @@ def test_a_server_that_ends_only_the_data(amanda, peer, large):
 @pytest.mark.parametrize("sent", [struct.pack(">II", 0x7FFFFFFF, 1), b"GET / HTTP/1.0\r\n\r\n"], ids=["too long", "text"])
 def test_what_is_no_token_amid_the_data(amanda, peer, large, sent):
     server = peer()
-    amid_the_data(server, large)
+    amid_the_data(server, str(large))
     server.socket.sendall(sent)
     while server.receive(20):
         pass
@@ -118,7 +109,7 @@ def test_what_is_no_token_amid_the_data(amanda, peer, large, sent):
 
 def test_an_amandad_that_is_killed_amid_the_data(amanda, peer, large):
     server = peer()
-    amid_the_data(server, large)
+    amid_the_data(server, str(large))
     server.process.send_signal(signal.SIGKILL)
     all_ends(amanda, server, statuses=(-signal.SIGKILL,))
 
@@ -137,7 +128,7 @@ def test_a_refused_repetition_changes_nothing_for_the_service(peer, data, stage)
 def test_a_killed_amandad_does_not_end_the_streams_of_a_dump(datagram_peer, large):
     """Under bsd the end of a connection is the end of its stream: a dumper that compares no checksums takes what came for the whole."""
     server = datagram_peer(auth="bsd")
-    streams, connection = server.begin_dump(dump_request(large, auth="BSD"))
+    streams, connection = server.begin_dump(dump_request(str(large), auth="BSD"))
     dump = Dump()
     connection.continue_dump(dump, streams, size=1, keep=False)
     server.process.kill()

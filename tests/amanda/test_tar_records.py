@@ -15,8 +15,9 @@ _ANY_NAMES = "<property><name>command-options</name><value>--options=hdrcharset=
 each_program = pytest.mark.parametrize("application", ["", "amgtar", "ambsdtar"], ids=["GNUTAR", "amgtar", "ambsdtar"])
 
 
-@each_program
-@pytest.mark.parametrize("reader", ["tar", "bsdtar"])
+# GNU tar does not restore the times of folders in the order in which bsdtar writes them, whatever the record.
+@pytest.mark.parametrize("application, reader", [("", "tar"), ("", "bsdtar"), ("amgtar", "tar"), ("amgtar", "bsdtar"),
+                                                 ("ambsdtar", "bsdtar")])
 def test_every_reader_restores_larger_records(peer, folder, application, reader):
     source = folder(files=300)
     dump = peer().dump(dump_request(str(source), application=application, extra=_ANY_NAMES if application == "ambsdtar" else ""))
