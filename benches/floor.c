@@ -1,5 +1,5 @@
 /*
- * floor [--alone] COMMAND...: a backup client's work in a bare chain. Prints the processor time, user and system, and
+ * floor [--alone | --one-hop] COMMAND...: a backup client's work in a bare chain. Prints the processor time, user and system, and
  * the elapsed time, in seconds, and the number of bytes in the stream.
  *
  * COMMAND (tar) writes to a pipe. What a client must do with its stream is done by two processes, as in Amanda, with as
@@ -7,6 +7,8 @@
  * its CRC-32C and splices the original on into a second pipe; the other (amandad) splices from there in frames to a TCP
  * connection on the loopback interface. There is no index, no message, no event loop, no limit and no care for errors
  * of the peer. Counted are these two and COMMAND; not counted is the process that reads from the connection.
+ *
+ * --one-hop: the first process sends the frames itself, and there is no other.
  *
  * --alone: nothing but COMMAND is counted, and its output is dropped by splicing it to /dev/null.
  */
@@ -17,6 +19,7 @@
 #include <inttypes.h>
 #include <isa-l/crc.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,26 +96,27 @@ static void read_everything(int connection)
         ;
 }
 
-/* tcpm's frame is the length and a handle, both big-endian, and then the bytes. */
+/* tcpm's frame is the length and a handle, both big-endian, and then the bytes, which are in the pipe. */
+static void send_frame(int input, int connection, ssize_t length)
+{
+    uint32_t header[2] = { htonl((uint32_t)length), htonl(1) };
+
+    check(send(connection, header, sizeof header, MSG_MORE | MSG_NOSIGNAL), "send");
+    while (length > 0)
+        length -= check(splice(input, NULL, connection, NULL, (size_t)length, SPLICE_F_MOVE), "splice to the connection");
+}
+
 static void send_frames(int input, int connection)
 {
     for (;;) {
         struct pollfd ready = { .fd = input, .events = POLLIN };
         int available;
-        uint32_t header[2];
 
         check(poll(&ready, 1, -1), "poll");
         check(ioctl(input, FIONREAD, &available), "FIONREAD");
         if (available == 0)
             return;
-        if (available > frame_size)
-            available = frame_size;
-        header[0] = htonl((uint32_t)available);
-        header[1] = htonl(1);
-        check(send(connection, header, sizeof header, MSG_MORE | MSG_NOSIGNAL), "send");
-        while (available > 0)
-            available -= (int)check(splice(input, NULL, connection, NULL, (size_t)available, SPLICE_F_MOVE),
-                                    "splice to the connection");
+        send_frame(input, connection, available < frame_size ? available : frame_size);
     }
 }
 
@@ -129,7 +133,8 @@ static uint32_t checksum(int side, ssize_t length, uint32_t crc)
     return crc;
 }
 
-static uint32_t pass_on(int input, int output, uint64_t *bytes)
+/* The output is a pipe, or a connection that is sent frames. */
+static uint32_t pass_on(int input, int output, bool framed, uint64_t *bytes)
 {
     int side[2];
     uint32_t crc = UINT32_MAX;
@@ -139,8 +144,15 @@ static uint32_t pass_on(int input, int output, uint64_t *bytes)
     while ((length = check(tee(input, side[1], pipe_size, 0), "tee")) > 0) {
         crc = checksum(side[0], length, crc);
         *bytes += (uint64_t)length;
-        while (length > 0)
-            length -= check(splice(input, NULL, output, NULL, (size_t)length, SPLICE_F_MOVE), "splice");
+        while (length > 0) {
+            ssize_t part = length < frame_size ? length : frame_size;
+
+            if (framed)
+                send_frame(input, output, part);
+            else
+                part = check(splice(input, NULL, output, NULL, (size_t)length, SPLICE_F_MOVE), "splice");
+            length -= part;
+        }
     }
     return ~crc;
 }
@@ -176,11 +188,31 @@ static void count(pid_t child, struct rusage *sum)
     add(&sum->ru_stime, usage.ru_stime);
 }
 
-/* Adds what the processes of the chain use, this one among them; returns the stream's CRC. */
-static uint32_t run_chain(char **command, struct rusage *sum, uint64_t *bytes)
+/* Starts amandad's part: what comes through the pipe that is returned goes to the connection. */
+static pid_t start_sender(int client, const int data[2], int *output)
 {
-    int data[2], onward[2], client, server;
-    pid_t reader, sender, writer;
+    int onward[2];
+    pid_t sender;
+
+    make_pipe(onward);
+    if ((sender = start()) == 0) {
+        close(onward[1]);
+        close(data[0]);
+        close(data[1]);
+        send_frames(onward[0], client);
+        _exit(EXIT_SUCCESS);
+    }
+    close(client);
+    close(onward[0]);
+    *output = onward[1];
+    return sender;
+}
+
+/* Adds what the processes of the chain use, this one among them; returns the stream's CRC. */
+static uint32_t run_chain(char **command, bool one_hop, struct rusage *sum, uint64_t *bytes)
+{
+    int data[2], client, server, output;
+    pid_t reader, sender = 0, writer;
     struct rusage own, ignored = { 0 };
     uint32_t crc;
 
@@ -192,21 +224,15 @@ static uint32_t run_chain(char **command, struct rusage *sum, uint64_t *bytes)
     }
     close(server);
     make_pipe(data);
-    make_pipe(onward);
-    if ((sender = start()) == 0) {
-        close(onward[1]);
-        close(data[0]);
-        close(data[1]);
-        send_frames(onward[0], client);
-        _exit(EXIT_SUCCESS);
-    }
-    close(client);
-    close(onward[0]);
+    output = client;
+    if (!one_hop)
+        sender = start_sender(client, data, &output);
     writer = start_command(command, data[1]);
-    crc = pass_on(data[0], onward[1], bytes);
-    close(onward[1]);
+    crc = pass_on(data[0], output, one_hop, bytes);
+    close(output);
     count(writer, sum);
-    count(sender, sum);
+    if (!one_hop)
+        count(sender, sum);
     count(reader, &ignored);
     check(getrusage(RUSAGE_SELF, &own), "getrusage");
     add(&sum->ru_utime, own.ru_utime);
@@ -242,20 +268,21 @@ static double now(void)
 
 int main(int argc, char **argv)
 {
-    int alone = argc > 1 && strcmp(argv[1], "--alone") == 0;
-    char **command = argv + 1 + alone;
+    bool alone = argc > 1 && strcmp(argv[1], "--alone") == 0;
+    bool one_hop = argc > 1 && strcmp(argv[1], "--one-hop") == 0;
+    char **command = argv + 1 + (alone || one_hop);
     struct rusage sum = { 0 };
     uint64_t bytes = 0;
     double begin = now();
 
     if (command[0] == NULL) {
-        fprintf(stderr, "usage: floor [--alone] COMMAND...\n");
+        fprintf(stderr, "usage: floor [--alone | --one-hop] COMMAND...\n");
         return EXIT_FAILURE;
     }
     if (alone)
         bytes = run_alone(command, &sum);
     else
-        fprintf(stderr, "floor: CRC %08x\n", run_chain(command, &sum, &bytes));
+        fprintf(stderr, "floor: CRC %08x\n", run_chain(command, one_hop, &sum, &bytes));
     printf("%.6f %.6f %.6f %" PRIu64 "\n", seconds(sum.ru_utime), seconds(sum.ru_stime), now() - begin, bytes);
     return EXIT_SUCCESS;
 }

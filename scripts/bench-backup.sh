@@ -8,7 +8,8 @@
 #   AMRELAY_BENCH_ROUNDS    how often (default 5)
 #   AMRELAY_BENCH_QUICK     yes: half of the data, calls counted once
 #   AMRELAY_BENCH_CASES     which data: big, small (default both)
-#   AMRELAY_BENCH_VARIANTS  what is measured: patched, upstream, floor, tar, calls (default all; but not the calls of ambsdtar)
+#   AMRELAY_BENCH_VARIANTS  what is measured: patched, upstream, floor, one-hop, tar, calls (default all; but not the calls of ambsdtar), or
+#                           records (patched, by the size of the records)
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 

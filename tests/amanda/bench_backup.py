@@ -34,7 +34,8 @@ _TARS = {"GNUTAR": ["tar", "--listed-incremental", str(SCRATCH / "snapshot"), "-
 # perf cannot count the calls of ambsdtar, which is set-uid.
 # Sizes of tar's records, in its units of 512 bytes. They are measured only where they are asked for.
 _RECORDS = (20, 64, 128, 256, 512)
-_VARIANTS = {"GNUTAR": ["patched", "upstream", "floor", "tar", "calls"], "ambsdtar": ["patched", "upstream", "floor", "tar"]}
+_VARIANTS = {"GNUTAR": ["patched", "upstream", "floor", "one-hop", "tar", "calls"],
+             "ambsdtar": ["patched", "upstream", "floor", "one-hop", "tar"]}
 
 
 def counter(file: Path) -> list[str]:
@@ -115,6 +116,7 @@ class Bench:
             "patched": lambda tree, number: self._measure_amanda("patched", tree),
             "upstream": lambda tree, number: self._measure_amanda("upstream", tree),
             "floor": lambda tree, number: self._tell("floor", tree, self._chain(tree)),
+            "one-hop": lambda tree, number: self._tell("floor, one hop", tree, self._chain(tree, "--one-hop")),
             "tar": lambda tree, number: self._tell("tar alone", tree, self._chain(tree, "--alone")),
             "calls": self._measure_calls, "records": lambda tree, number: self._measure_records(tree)}
 
