@@ -23,7 +23,7 @@ pages := build/man/made
 c_flags := -std=c99 -O2 -Wall -Wextra -pedantic $(CFLAGS)
 
 .PHONY: help library install examples docs header check-library check-valgrind
-.PHONY: amanda backup check test storm bench bench-quick bench-compare clean
+.PHONY: amanda backup check test storm bench bench-quick bench-compare bench-peers clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -120,6 +120,9 @@ bench: ## measure everything beside upstream's Amanda, write docs/benchmarks.md 
 
 bench-quick: ## the same with less of everything, printed only (5 minutes)
 	AMRELAY_BENCH_QUICK=yes scripts/bench.sh
+
+bench-peers: ## measure what people would pick instead, on the same data: rsync, Bacula, borg, restic
+	scripts/bench-peers.sh
 
 bench-compare: ## measure this tree and another revision in turn (REV=…); say what is beyond noise
 	scripts/bench-compare.sh "$(REV)"

@@ -128,14 +128,14 @@ class Bench:
         self._figure(variant, tree, "elapsed s", cost.elapsed)
 
     def _measure_amanda(self, variant: str, tree: Path) -> None:
-        self._tell(variant, tree, self._dump(self.amandas[variant], tree))
+        self._tell(variant, tree, self.dump(self.amandas[variant], tree))
 
     def _measure_records(self, tree: Path) -> None:
         for blocks in _RECORDS:
             setting = f'property "tar-blocksize" "{blocks}"'
-            self._tell(f"records of {blocks // 2} KiB", tree, self._dump(self.amandas["patched"], tree, client_settings=setting))
+            self._tell(f"records of {blocks // 2} KiB", tree, self.dump(self.amandas["patched"], tree, client_settings=setting))
 
-    def _dump(self, amanda: Installation, tree: Path, calls: Path | None = None, client_settings: str = "") -> Cost:
+    def dump(self, amanda: Installation, tree: Path, calls: Path | None = None, client_settings: str = "") -> Cost:
         """One amdump of a tree; the elapsed time is by the dumper's clock."""
         amanda.reset()
         server = MeasuredServer(amanda, calls, client_settings)
@@ -170,7 +170,7 @@ class Bench:
         self._figure("tar alone", tree, "calls/GiB", alone.per_gib(tar_calls))
         for variant, amanda in self.amandas.items():
             file.unlink()
-            cost = self._dump(amanda, tree, file)
+            cost = self.dump(amanda, tree, file)
             calls = calls_in(file)
             self._figure(variant, tree, "calls/GiB", cost.per_gib(calls + tar_calls))
             self._figure(variant, tree, "calls/GiB without tar", cost.per_gib(calls))
