@@ -1,5 +1,5 @@
 #!/bin/bash
-# Gets, patches, builds and installs a private Amanda. When run again, it does only what a change made necessary.
+# Downloads, patches, builds and installs a private Amanda. When run again, it redoes only what a change made necessary.
 #
 # The functions below are the recipe for a packager; the calls at the end show their order.
 # Variables: see lib/common.sh. Log files: build/logs/amanda-*.log.
@@ -13,7 +13,7 @@ tree=$work/source
 library=$build/amrelay
 logs=$build/logs
 # Where the loader finds the library: with a prefix elsewhere, there. ambsdtar is set-uid root; from this checkout, `make clean` would
-# take the library away from it, and the checkout's owner could put another one in its place.
+# remove its library, and the checkout's owner could replace it.
 loaded=$library/lib
 [[ $AMANDA_PREFIX/ == "$build"/* ]] || loaded=$AMANDA_PREFIX/lib
 
@@ -25,11 +25,11 @@ digest() { sha256sum | cut -d ' ' -f 1; }
 build_library() {
     [ "$AMRELAY" = yes ] || return 0
     say "Building libamrelay into ${library#"$repository"/}"
-    # `install` alone leaves it to time stamps whether there is something to build; cargo knows.
+    # `install` alone judges by time stamps whether there is something to build; cargo knows.
     logged "$logs/libamrelay.log" make --no-print-directory -C "$repository" library install "PREFIX=$library" DESTDIR=
 }
 
-# The tree is compared file by file with a freshly patched one: what no patch has changed keeps its time stamp.
+# Compares the tree file by file with a freshly patched one: what no patch has changed keeps its time stamp.
 prepare_source() {
     local tarball key names
     tarball=$(find_tarball)
@@ -49,7 +49,7 @@ prepare_source() {
     now_done source "$key"
 }
 
-# Amanda's runtar runs one tar only, and wants its name without symbolic links.
+# Amanda's runtar runs only one tar, and needs its name without symbolic links.
 set_configure_options() {
     # The commas belong to port ranges.
     # shellcheck disable=SC2054
@@ -65,7 +65,7 @@ set_configure_options() {
         --without-rest-server --disable-s3-device --disable-dvdrw-device
         --disable-manpage-build --disable-nls --disable-static
     )
-    # Amanda 3.5 mixes char ** and const char **, which GCC 14 takes for an error.
+    # Amanda 3.5 mixes char ** and const char **, which GCC 14 treats as an error.
     environment=("KRB5_SPOTS=$work/krb5" "CFLAGS=-g -O2 -Wno-error=incompatible-pointer-types")
     case $AMRELAY in
         yes)
@@ -126,7 +126,7 @@ install_library() {
     now_done library "$key"
 }
 
-# Amanda's installation gives files to its user and makes programs set-uid root; the sandbox knows the user.
+# Amanda's installation changes the owner of files to its user and makes programs set-uid root; the sandbox has the user.
 install_amanda() {
     ! done_before install "$build_key" || return 0
     say "Installing Amanda ($variant) in $AMANDA_PREFIX"
@@ -135,7 +135,7 @@ install_amanda() {
     now_done install "$build_key"
 }
 
-[[ $repository$AMANDA_PREFIX != *[[:space:]]* ]] || die "Amanda's build fails if the folder's name has a blank"
+[[ $repository$AMANDA_PREFIX != *[[:space:]]* ]] || die "Amanda's build fails if the folder's name contains white space"
 "$repository/scripts/packages.sh" amanda
 mkdir -p "$work" "$logs"
 use_alone "$build/amanda"

@@ -1,14 +1,14 @@
 #!/bin/bash
-# Backs up, with a real Amanda over the loopback interface, data made for it; restores and compares it; shows where time went.
+# Backs up generated data with a real Amanda over the loopback interface, restores and compares it, and shows where time went.
 #
-# Two disk list entries are dumped at the same time, at level 0 and, after changes, at level 1. Everything is then checked, as
+# Dumps two disk list entries at the same time, at level 0 and, after changes, at level 1. Then checks everything, as
 # tests/amanda/harness/whole_backup.py says. Ends with status 0 only if nothing differs.
 #
-# Variables, beside those of lib/common.sh:
+# Variables, in addition to those of lib/common.sh:
 #   AUTH      how the server reaches the client: bsd, bsdudp, bsdtcp (default), local, ssh, ssl or krb5
-#   PROGRAM   what reads the data: GNUTAR (default), amgtar or ambsdtar (applications) or DUMP (file systems of its own in loop devices)
+#   PROGRAM   what reads the data: GNUTAR (default), amgtar or ambsdtar (applications) or DUMP (file systems in loop devices)
 #   COMPRESS  none (default) or client
-#   ENCRYPT   none (default), client, or kerberos (with AUTH=krb5: all that amandad and the dumper say to each other)
+#   ENCRYPT   none (default), client, or kerberos (with AUTH=krb5: everything between amandad and the dumper)
 #   SERVER    private (default) or debian: Debian's unpatched amanda-server asks for the dumps
 #   FILES     how many small files (default 20000)
 #   MEGABYTES how much data in big files (default 1000)

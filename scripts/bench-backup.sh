@@ -1,14 +1,14 @@
 #!/bin/bash
-# bench-backup.sh: measures what one dump costs the client, with the patched Amanda, with upstream's, and with a bare chain; what is
-# measured, and how, says tests/amanda/bench_backup.py.
-# Prints lines of group, case, variant, metric and value, separated by tabs. All else goes to the standard error.
+# bench-backup.sh: measures what one dump costs the client, with the patched Amanda, with upstream's, and with a bare chain.
+# tests/amanda/bench_backup.py says what is measured, and how.
+# Prints lines of group, case, variant, metric and value, separated by tabs. Everything else goes to standard error.
 #
-# Variables, beside those of lib/common.sh:
+# Variables, in addition to those of lib/common.sh:
 #   PROGRAM                 what reads the data: GNUTAR (default) or ambsdtar
-#   AMRELAY_BENCH_ROUNDS    how often (default 5)
-#   AMRELAY_BENCH_QUICK     yes: half of the data, calls counted once
-#   AMRELAY_BENCH_CASES     which data: big, small (default both)
-#   AMRELAY_BENCH_VARIANTS  what is measured: patched, upstream, floor, one-hop, tar, calls (default all; but not the calls of ambsdtar), or
+#   AMRELAY_BENCH_ROUNDS    number of rounds (default 5)
+#   AMRELAY_BENCH_QUICK     yes: half the data, system calls counted once
+#   AMRELAY_BENCH_CASES     data sets: big, small (default both)
+#   AMRELAY_BENCH_VARIANTS  what is measured: patched, upstream, floor, one-hop, tar, calls (default all; no calls with ambsdtar), or
 #                           records (patched, by the size of the records)
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"

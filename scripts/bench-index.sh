@@ -1,14 +1,14 @@
 #!/bin/bash
 # bench-index.sh: measures the processor time (user + system) of listing an archive that comes from the page cache through a pipe,
-# by examples/amrelay-index, GNU tar with Amanda's sed, and bsdtar; and that of examples/amrelay-tee with CRC, without and with index.
+# with examples/amrelay-index, GNU tar and Amanda's sed, and bsdtar; and that of examples/amrelay-tee with CRC, without and with index.
 #
 # The programs take turns, AMRELAY_BENCH_ROUNDS times (default 5), so that a busy machine slows all of them. The writer is not
-# counted: it is the same for all. There are two writers. One copies what it writes, as tar does: a reader that drops the bytes has
-# to free the pages, which is then most of its work. "drop" shows how much; it only splices everything to /dev/null. The other
+# counted, as it is the same for all. There are two writers. One copies what it writes, as tar does: a reader that drops the bytes
+# must free the pages, which is then most of its work. "drop" shows how much; it only splices everything to /dev/null. The other
 # writer lends the pages of the cache.
 # Prints lines of group, case, variant, metric and value, separated by tabs; `scripts/bench.sh index` makes a table of them.
 # The archives stay in build/bench (2.6 GB).
-# The ways to write and to list are called by their names:
+# The functions that write and list are called by name:
 # shellcheck disable=SC2317
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
@@ -52,7 +52,7 @@ tee_index() { build/examples/amrelay-tee -z -i "$data/index" 2>/dev/null; }
 measure() {
     local TIMEFORMAT='%U %S' output=$data/lines-$2
     [[ $2 != tee_* && $2 != drop ]] || output=/dev/null
-    # What the program prints goes through a pipe, as to Amanda's server.
+    # The program's output goes through a pipe, as to Amanda's server.
     "$1" "$archive" | { time "$2" 2>/dev/null; } 2>"$data/time" | cat >"$output"
     awk -v "setting=$label, writer: $1" -v "way=${2//_/ }" \
         '{ printf "index\t%s\t%s\tCPU ms\t%.0f\n", setting, way, ($1 + $2) * 1000 }' "$data/time"
@@ -75,7 +75,7 @@ for kind in small big; do
         compare "$AMRELAY_BENCH_ROUNDS" "$writer" index gnu_tar bsd_tar drop
         cmp "$data/lines-index" "$data/lines-gnu_tar"
     done
-    # They differ by less than one run from the next: more rounds.
+    # They differ by less than the noise between runs: more rounds.
     compare $((AMRELAY_BENCH_ROUNDS * 3)) copy tee_index tee_crc
     cmp "$data/lines-index" "$data/index"
 done

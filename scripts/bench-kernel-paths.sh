@@ -1,13 +1,13 @@
 #!/bin/bash
-# bench-kernel-paths.sh [pacing|sizes...]: measures which ways through the kernel carry a backup stream cheapest.
+# bench-kernel-paths.sh [pacing|sizes...]: measures which paths through the kernel carry a backup stream at the lowest cost.
 # docs/performance.md has the results.
 #
-# Compiles and runs benches/kernel-paths: chains of processes as writer | tee | relay -> TCP on loopback, whose variants take turns.
-# Prints lines of group, case, variant, metric and value, separated by tabs. All else goes to the standard error. Run as root, it
+# Compiles and runs benches/kernel-paths: process chains of writer | tee | relay -> TCP on loopback, whose variants take turns.
+# Prints lines of group, case, variant, metric and value, separated by tabs. Everything else goes to standard error. As root, it
 # also measures pipes of 4 MiB.
 #
 # Variables:
-#   AMRELAY_BENCH_ROUNDS    how often (default 5)
+#   AMRELAY_BENCH_ROUNDS    number of rounds (default 5)
 #   AMRELAY_BENCH_QUICK     yes: fewer cases
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"

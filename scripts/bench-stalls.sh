@@ -1,17 +1,17 @@
 #!/bin/bash
-# bench-stalls.sh: measures what dumps that stand still cost the others, and the client, with both Amandas in turn; what is measured, and
-# how, says tests/amanda/bench_stalls.py.
-# Prints lines of group, case, variant, metric and value, separated by tabs. All else goes to the standard error.
+# bench-stalls.sh: measures what stalled dumps cost the others, and the client, with both Amandas in turn.
+# tests/amanda/bench_stalls.py says what is measured, and how.
+# Prints lines of group, case, variant, metric and value, separated by tabs. Everything else goes to standard error.
 #
-# Variables, beside those of lib/common.sh:
-#   AMRELAY_BENCH_ROUNDS    how often (default 5, quick 2)
-#   AMRELAY_BENCH_QUICK     yes: less data, over bsd alone
-#   STALL                   for how many seconds a dump is stopped (default 20, quick 5)
-#   MEGABYTES               how large the dumps are (default 1024, quick 512)
+# Variables, in addition to those of lib/common.sh:
+#   AMRELAY_BENCH_ROUNDS    number of rounds (default 5, quick 2)
+#   AMRELAY_BENCH_QUICK     yes: less data, only over bsd
+#   STALL                   seconds for which a dump is stopped (default 20, quick 5)
+#   MEGABYTES               size of the dumps (default 1024, quick 512)
 #   LIMIT                   seconds after which something counts as hanging (default 120)
-#   DUMPS                   how many dumps of four streams are stopped at once (default 8). Where upstream's amandad comes to have about
-#                           150 open descriptors, which is between 9 and 10 dumps, it may fail to start sendbackup; that measurement
-#                           fails then.
+#   DUMPS                   number of dumps, of four streams each, that are stopped at once (default 8). With about 150 open
+#                           descriptors, that is with 9 to 10 dumps, upstream's amandad may fail to start sendbackup, and the
+#                           measurement fails.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 

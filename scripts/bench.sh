@@ -3,10 +3,10 @@
 #
 # The parts are backup, ambsdtar (the same with ambsdtar), tee, relay, stalls and index. In each part the variants take
 # turns, round by round. The figures are collected in build/bench/results.tsv; from them lib/bench_report.py writes the tables of
-# docs/benchmarks.md and docs/benchmarks-figures.md, and the charts. With AMRELAY_BENCH_QUICK=yes, or with parts named, it prints
-# the tables and changes no file of the repository.
+# docs/benchmarks.md and docs/benchmarks-figures.md, and the charts. With AMRELAY_BENCH_QUICK=yes, or with parts named, it only
+# prints the tables, and changes no file of the repository.
 #
-# Variables, beside those of lib/common.sh:
+# Variables, in addition to those of lib/common.sh:
 #   AMRELAY_BENCH_ROUNDS    how many times each figure is measured (default 5, quick 2)
 #   AMRELAY_BENCH_QUICK     yes: less data, fewer cases; done in five minutes once everything is built
 set -euo pipefail
@@ -25,7 +25,7 @@ esac
 export AMRELAY_BENCH_ROUNDS AMRELAY_BENCH_QUICK
 results=$build/bench/results.tsv
 
-# measure PART: its figures; what is not a figure goes elsewhere.
+# measure PART: prints its figures, among other lines.
 measure() {
     case $1 in
         backup) BUILT=yes scripts/bench-backup.sh ;;
@@ -37,7 +37,7 @@ measure() {
     esac
 }
 
-# Keeps the lines of five fields, shows all others.
+# Keeps the lines of five fields, and shows all others.
 collect() { gawk -F '\t' -v results="$results" 'NF == 5 { print >>results; fflush(results); next } { print >"/dev/stderr" }'; }
 
 if [ $# -gt 0 ]; then

@@ -8,7 +8,7 @@ cd "$repository"
 functions() { cat tests/symbols.txt; }
 structs() { sed -n 's/^typedef struct \(amrelay_[a-z_]*\) {$/\1/p' include/amrelay.h; }
 
-# check_page NAME: there is a page of that name, or an alias of one, that declares it.
+# check_page NAME: a page of that name, or an alias of one, declares it.
 check_page() {
     local page=build/man/man3/$1.3 target
     [ -f "$page" ] || die "$1 has no man page"
@@ -18,7 +18,7 @@ check_page() {
     grep -rqE "</span>$1\(\)</h2>|<title>[^<]* $1 Struct Reference" build/docs/html || die "the HTML reference does not have $1"
 }
 
-# The aliases say nothing, and the pages have no date, so that the same source gives the same pages.
+# Aliases have no text, and pages have no date, so that the same source gives the same pages.
 check_syntax() {
     local found
     found=$(grep -Lr '^\.so ' build/man --include='*.[13]' | xargs mandoc -Tlint -Wwarning | grep -v 'missing date' || true)

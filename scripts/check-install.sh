@@ -1,22 +1,22 @@
 #!/bin/bash
-# Installs the library and builds a C program outside the tree with nothing but pkg-config, shared and static.
+# Installs the library and builds a C program outside the tree with only pkg-config, shared and static.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 
 place=$(mktemp -d)
 trap 'rm -rf "$place"' EXIT
-# From cargo, not from the makefile that it is to check.
+# From cargo, not from the makefile under test.
 version=$(cargo pkgid --manifest-path "$repository/Cargo.toml")
 version=${version##*[#@]}
 
 install_library() { make --no-print-directory --silent -C "$repository" install "$@"; }
 
-# expect_files FOLDER NAME...: these files and no others.
+# expect_files FOLDER NAME...: the folder has these files and no others.
 expect_files() {
     local folder=$1
     shift
     diff <(cd "$folder" && find . ! -type d -printf '%P\n' | sort) <(printf '%s\n' "$@" | sort) ||
-        die "other files were installed than expected"
+        die "the installed files are not the expected ones"
 }
 
 check_files() {
@@ -45,7 +45,7 @@ check_library() {
     local library=$1/libamrelay.so
     readelf --dynamic "$library" | grep -q 'SONAME.*\[libamrelay\.so\.0\]' || die "the SONAME is not libamrelay.so.0"
     diff <(nm -D --defined-only --format=posix "$library" | cut -d' ' -f1 | sort) "$repository/tests/symbols.txt" ||
-        die "other symbols are exported than tests/symbols.txt lists"
+        die "the exported symbols are not those in tests/symbols.txt"
 }
 
 # Each program that has a page runs with the installed library, and its page has its usage.
@@ -109,7 +109,7 @@ write_program
 
 build shared shared
 env LD_LIBRARY_PATH="$libdir" "$place/shared" || die "the program does not run with the shared library"
-readelf --dynamic "$place/shared" | grep -q 'NEEDED.*\[libamrelay\.so\.0\]' || die "the program does not need the shared library"
+readelf --dynamic "$place/shared" | grep -q 'NEEDED.*\[libamrelay\.so\.0\]' || die "the program is not linked to the shared library"
 
 build static static -static
 env -i "$place/static" || die "the statically linked program does not run"

@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$repository"
 
 # The compiler's flags are those of lib/bench-build.sh and bench-kernel-paths.sh. Only the bench needs ISA-L. In case it is not
-# installed, what floor.c uses of it is declared here.
+# installed, the function that floor.c uses is declared here.
 check_benches() {
     local flags=(-Wall -Wextra -Werror -fsyntax-only) isal=$build/check-isal
     mkdir -p "$isal/isa-l"
@@ -15,14 +15,14 @@ check_benches() {
     [ "$(uname -m)" != x86_64 ] || cc -std=gnu99 -D_GNU_SOURCE -msse4.2 "${flags[@]}" benches/kernel-paths/*.c
 }
 
-# Those that git knows, so that what was built is left out.
+# Those that git tracks, to leave out built files.
 check_links() {
     local pages
     mapfile -t pages < <(git ls-files "*.md")
     python3 -B scripts/lib/check_links.py "${pages[@]}"
 }
 
-# The committed ones are what the script draws.
+# The committed pictures are what the script draws.
 check_pictures() {
     local drawn=$build/check-pictures picture
     mkdir -p "$drawn"
@@ -32,7 +32,7 @@ check_pictures() {
     done
 }
 
-# Unlike py_compile, this writes no file.
+# Unlike py_compile, this writes no files.
 check_python() {
     python3 -c 'import sys
 for name in sys.argv[1:]:

@@ -1,13 +1,13 @@
 #!/bin/bash
-# fuzz-corpus.sh FOLDER: makes the first inputs of the fuzz targets: in FOLDER/archives small archives of every program and format on
-# this machine, in FOLDER/programs programs of actions, in FOLDER/tokens Amanda's tokens.
+# fuzz-corpus.sh FOLDER: makes the seeds of the fuzz targets: in FOLDER/archives small archives of every program and format on
+# this machine, in FOLDER/programs sequences of actions, in FOLDER/tokens Amanda's tokens.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 corpus=${1:?which folder?}
 mkdir -p "$corpus"/{archives,programs,tokens}
 corpus=$(cd "$corpus" && pwd)
 
-# Programs are made of any bytes. Each set of tokens has the lengths of its cuts in front.
+# Any bytes are a sequence of actions. Each set of tokens starts with the lengths of its pieces.
 python3 - "$corpus" <<'PYTHON'
 import random
 import struct
@@ -41,7 +41,7 @@ for piece in 0 1 2 3 4 5 6; do
     printf 'data' | dd of=sparse bs=1 seek=$((piece * 8192)) conv=notrunc status=none
 done
 
-# made NAME COMMAND...: what the command prints is one archive.
+# made NAME COMMAND...: the command's output is one archive.
 made() {
     local name=$1
     shift

@@ -1,10 +1,10 @@
 #!/bin/bash
-# fuzz.sh SECONDS [TARGET...]: fuzzes each target for that many seconds. Without a name it takes all targets that can be built;
+# fuzz.sh SECONDS [TARGET...]: fuzzes each target for that many seconds. Without a name it fuzzes all targets that can be built;
 # "library" stands for all except Amanda's.
 #
 #   index_parser               any archive; new inputs are then compared with the system's tar (index_tar)
-#   frames, sink, link         frames and what carries them, under any partial reads and writes
-#   tee                        a tee between descriptors that fail, and readers that take their time or leave
+#   frames, sink, link         frames, sinks and links, under any partial reads and writes
+#   tee                        a tee between failing descriptors, and readers that are slow or leave
 #   event_loop, c_abi          sequences of actions in the event loop, and of calls of the C ABI
 #   recv_token                 Amanda's reader of tokens, as patched (needs what scripts/amanda.sh has built)
 #
@@ -32,7 +32,7 @@ instrument="--cfg fuzzing -Cdebug-assertions -Cpasses=sancov-module -Cllvm-args=
 instrument+=" -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table"
 instrument+=" -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1"
 
-# rust_targets NAME...: named explicitly, the flags do not reach build scripts, which could not be linked with them.
+# rust_targets NAME...: builds them. With an explicit target the flags do not reach build scripts, which could not be linked with them.
 rust_targets() {
     local names=() name
     for name; do
@@ -42,28 +42,28 @@ rust_targets() {
         --manifest-path "$repository/fuzz/Cargo.toml" --target-dir "$build/fuzz/target" "${names[@]}"
 }
 
-# variables NAME...: what these variables of Amanda's Makefile hold.
+# variables NAME...: the values of these variables of Amanda's Makefile.
 variables() {
     local references
-    # The dollar signs are make's.
+    # make expands the dollar signs.
     # shellcheck disable=SC2016
     references=$(printf '$(%s) ' "$@")
     make -s -C "$amanda" --no-print-directory --eval "told:; @echo $references" told
 }
 
-# The file with the function is compiled again, instrumented; the rest is the library as it was built.
+# Compiles the function's file again, instrumented; the rest is the library as it was built.
 recv_token() {
     local compile link
     [ -e "$amanda/.libs/libamanda.so" ] || die "recv_token needs Amanda; scripts/amanda.sh builds it"
     read -ra compile < <(variables DEFS DEFAULT_INCLUDES INCLUDES AM_CPPFLAGS CPPFLAGS)
     read -ra link < <(variables LDFLAGS LIBS)
     mkdir -p "$programs"
-    # Warnings of Amanda's own code are not this script's to show.
+    # Warnings about Amanda's own code do not matter here.
     (cd "$amanda" && logged "$build/logs/fuzz-recv_token-build.log" clang -w -g -O1 -fsanitize=fuzzer,address "${compile[@]}" \
         "$repository/fuzz/amanda/recv_token.c" -o "$programs/recv_token" -L.libs -lamanda "-Wl,-rpath,$amanda/.libs" "${link[@]}")
 }
 
-# What the targets begin with, and how long an input may be: programs and connections are better short.
+# The targets' seeds, and how long an input may be: short sequences and connections are better.
 seeds() {
     case $1 in
         index_parser) echo "$build/fuzz/seeds/archives" ;;
@@ -83,13 +83,13 @@ fuzz() {
         die "$target failed; the input is in build/fuzz"
     fi
     read -r runs took < <(sed -n 's/^Done \([0-9]*\) runs in \([0-9]*\) second.*/\1 \2/p' "$log") || :
-    # Without coverage it would still run, but find nothing.
-    grep -q 'cov: ' "$log" || die "$target reached nothing; see $log"
+    # Without coverage the target would run, but find nothing.
+    grep -q 'cov: ' "$log" || die "$target covered no code; see $log"
     [ "${runs:-0}" -gt 0 ] || die "$target ran no input; see $log"
     say "$target: $runs inputs ($((runs * 3600 / took)) an hour), coverage $(sed -n 's/.*cov: \([0-9]*\).*/\1/p' "$log" | tail -n 1)"
 }
 
-# Only what has reached something new goes to tar, once: a process each is a thousand times as slow.
+# Only inputs that reached something new go to tar, once: a process for each is a thousand times as slow.
 compare_with_tar() {
     local log=$build/logs/fuzz-index_tar.log compared=$build/fuzz/compared since=() new
     [ ! -e "$compared" ] || since=(-newer "$compared")

@@ -1,34 +1,34 @@
 #!/bin/bash
 # packages.sh library|docs|amanda|backup|tests|check|bench: installs the missing Debian packages that
 # each of these needs.
-# packages.sh named PACKAGE...: installs those of the named packages that are missing.
+# packages.sh named PACKAGE...: installs the named packages that are missing.
 #
 # It installs only compilers, libraries and plain programs. It leaves out packages that would start a daemon or bring a mail server
 # (inetd, sshd, a KDC, smbd): tools.sh unpacks those below build/ instead.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 
-# Python writes the man pages.
+# Python generates the man pages.
 compiler=(ca-certificates gcc libc6-dev make pkg-config python3)
-# The C API's reference as HTML.
+# For the C API's reference as HTML.
 docs=(doxygen python3)
 # The build dependencies of Debian's own amanda package, without those of the parts that are not built here
 # (manual pages, S3, NDMP), and bison for its 'yacc'.
 amanda=(autoconf automake bison dump flex g++ gawk gettext libglib2.0-dev libkrb5-dev libncurses-dev
     libperl-dev libreadline-dev libssl-dev libtirpc-dev libtool patch perl swig xz-utils)
-# What the sandbox is made with (ip, mount, services, unshare): Amanda is installed in one, too.
+# For the sandbox (ip, mount, services, unshare), in which Amanda is also installed.
 sandbox=(iproute2 mount netbase util-linux)
-# What Amanda's Perl programs load, and the programs of the dumps.
+# The modules of Amanda's Perl programs, and the backup programs.
 backup=(e2fsprogs gzip libarchive-tools libencode-locale-perl libjson-perl libxml-simple-perl openssh-client openssl procps tar)
-# The tests of a real Amanda; upstream's test of amrecover talks to it through Expect. Of Samba only the
+# The tests of a real Amanda; upstream's test of amrecover uses Expect. Of Samba only the
 # libraries: tools.sh unpacks the programs.
 tests=(busybox libexpect-perl python3 python3-crcmod python3-pytest samba-libs)
 # clang for the fuzz target in C, mandoc to check the man pages.
 check=(clang cpio g++ libclang-rt-dev mandoc python3 shellcheck valgrind)
-# A fast CRC-32C for the floor, perf to count system calls, bsdtar as a rival, the tests' fixtures, and what the report is made with.
+# A fast CRC-32C for the floor, perf to count system calls, bsdtar to compare with, the tests' fixtures, and the report's tools.
 bench=(gnuplot-nox libarchive-tools libisal-dev linux-perf python3 python3-crcmod)
 
-# Rust, by the names of Debian 13's packages. The check needs more of it, see below.
+# Rust, by the names of Debian 13's packages. The check needs more packages, see below.
 rust=(cargo rustc)
 oldest_rust=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$repository/Cargo.toml")
 
@@ -50,8 +50,8 @@ from_debian() { [[ $(package_of_cargo) = cargo* ]]; }
 
 will_do() { printf '%s\n' "$oldest_rust" "$1" | sort --check=quiet --version-sort; }
 
-# Debian has newer compilers beside its own under other names; in Debian 12 only those will do. What is missing goes with the cargo
-# that is there.
+# Debian also has newer compilers under other names; in Debian 12 only those are new enough. Missing packages must match the
+# installed cargo.
 under_own_names() {
     if command -v cargo >/dev/null; then
         [[ $(package_of_cargo) = cargo:* ]]
@@ -68,7 +68,7 @@ rust_packages() {
     fi
 }
 
-# Ends if the installed Rust is not enough; it is never replaced. An old cargo itself would only report a line of Cargo.toml that it
+# Ends if the installed Rust is not enough; never replaces it. An old cargo itself would only report a line of Cargo.toml that it
 # cannot read.
 check_rust() {
     local version

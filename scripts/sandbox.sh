@@ -1,20 +1,20 @@
 #!/bin/bash
-# sandbox.sh [--private-path] COMMAND...: runs COMMAND as root in namespaces of its own.
+# sandbox.sh [--private-path] COMMAND...: runs COMMAND as root in its own namespaces.
 #
 # COMMAND sees only a loopback interface (every port is free and nothing leaves the machine), a private /etc with Amanda's user
 # and services added, an empty /run and /dev/shm, and its own processes, which all end with it. It cannot reach the machine's own
 # configuration, processes and ports.
 #
-# Amanda's user must be able to pass through all directories above the build folder, which a home directory may not allow.
-# --private-path replaces these directories by others, with the same contents below. It also gives COMMAND a /tmp of its own: Amanda
-# leaves files there, some under names that hold the number of a process, which is the same in many sandboxes.
+# Amanda's user must be able to enter all directories above the build folder, which a home directory may forbid.
+# --private-path replaces these directories by others, with the same contents below. It also gives COMMAND a private /tmp: Amanda
+# leaves files there, some with a pid in their names, which is the same in many sandboxes.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 
 inside=/run/amrelay
 
 enter() {
-    # Who cannot become root is told so by as_root, or by sudo.
+    # as_root, or sudo, reports a user who cannot become root.
     as_root true
     as_root unshare --mount --net --pid --ipc --uts true 2>/dev/null ||
         die "cannot make namespaces here (unshare failed): a container needs the right to mount (CAP_SYS_ADMIN), and \
@@ -23,7 +23,7 @@ the root of a chroot must be a mount point"
         "$repository/scripts/sandbox.sh" --inside "$@"
 }
 
-# The lowest user id from 63000 that is free both as a user and as a group.
+# The lowest id from 63000 that is free both as a user and as a group.
 free_id() {
     local id=63000
     while getent passwd $id >/dev/null || getent group $id >/dev/null; do id=$((id + 1)); done
@@ -73,7 +73,7 @@ private_tmp() {
     local kept
     mkdir $inside/tmp
     mount -t tmpfs -o mode=1777 tmpfs $inside/tmp
-    # What is below /tmp and needed stays where it is.
+    # Needed directories below /tmp stay where they are.
     for kept in "$repository" "$AMANDA_PREFIX"; do
         [[ $kept/ == /tmp/* ]] || continue
         mkdir -p "$inside$kept"
@@ -117,8 +117,8 @@ shift
 umask 022
 hostname localhost
 ip link set lo up
-# Amanda may look names up with AI_ADDRCONFIG, which finds nothing where there are only addresses of the loopback network.
-# This one is for documentation (RFC 5737).
+# Amanda may look names up with AI_ADDRCONFIG, which finds nothing if there are only loopback addresses.
+# This address is for documentation (RFC 5737).
 ip address add 192.0.2.1/32 dev lo
 mount -t tmpfs -o mode=755 tmpfs /run
 mount -t tmpfs -o mode=1777 tmpfs /dev/shm

@@ -1,7 +1,7 @@
 #!/bin/bash
-# storm.sh SECONDS [SEED [ROUND]]: makes random faults happen at random moments over real dumps for that long. tests/amanda/storm.py
-# says what must hold. SEED repeats a storm's choices, ROUND one of its rounds alone. If anything was wrong, the status is 1, what
-# was wrong is printed, and the logs are in build/run/VARIANT-tests. Variables: see lib/common.sh.
+# storm.sh SECONDS [SEED [ROUND]]: injects random faults at random moments into real dumps for that long. tests/amanda/storm.py
+# says what must hold. SEED repeats a storm's choices, ROUND only one of its rounds. If anything was wrong, it prints what, ends
+# with status 1, and leaves the logs in build/run/VARIANT-tests. Variables: see lib/common.sh.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 
@@ -12,7 +12,7 @@ fi
 reports=$build/run/$variant-tests
 [ "$BUILT" = yes ] || "$repository/scripts/packages.sh" tests
 build_for_backup openbsd-inetd
-# What a storm keeps is root's; the folder is not, as the tests write there, too.
+# Files that a storm keeps belong to root; the folder does not, as the tests write there, too.
 mkdir -p "$reports"
 arguments=("--seconds=${1:?for how many seconds?}")
 [ -z "${2-}" ] || arguments+=("--seed=$2")

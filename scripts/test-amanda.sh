@@ -1,24 +1,24 @@
 #!/bin/bash
 # test-amanda.sh [FILE...] [PYTEST-ARGUMENT...]: runs the tests of tests/amanda against a real Amanda.
 #
-# Each test file (all of them unless some are named) runs in a sandbox of its own, as many at once as there are processors; where
-# a file has classes, each of them does. FILE::TEST is one test or class; arguments such as -k EXPRESSION are pytest's. What pytest
-# prints, and its JUnit reports, are in build/run/VARIANT-tests.
-# Variables: see lib/common.sh; and JOBS, how many files run at once.
+# Each test file (by default all), or each class of a file with classes, runs in its own sandbox, as many at once as there are
+# processors. FILE::TEST is one test or class; arguments such as -k EXPRESSION are pytest's. pytest's output and its JUnit reports
+# are in build/run/VARIANT-tests.
+# Variables: see lib/common.sh, and JOBS, the number of files that run at once.
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 reports=$build/run/$variant-tests
 here=$repository/scripts/test-amanda.sh
-# These take a minute and more: begun first, so that no processor waits for one of them at the end.
+# These take a minute or more: start them first, so that no processor waits for one of them at the end.
 longest=(installcheck whole abandoned lookups strangers backup faults)
 
-# inside FILE ARGUMENT...: in the sandbox, with the python that Debian's python3-pytest belongs to.
+# inside FILE ARGUMENT...: runs pytest in the sandbox, with the Python of Debian's python3-pytest.
 inside() {
     cd "$repository"
     PYTHONDONTWRITEBYTECODE=1 exec /usr/bin/python3 -m pytest -p no:cacheprovider "$@"
 }
 
-# one_file FILE ARGUMENT...: output is shown at the end, so that files that run at once do not mix.
+# one_file FILE ARGUMENT...: shows output at the end, so that that of concurrent files does not mix.
 one_file() {
     local name status=0
     name=${1##*/test_}
@@ -26,7 +26,7 @@ one_file() {
     name=${name%-py}
     as_root "$repository/scripts/sandbox.sh" --private-path "$here" --inside "$@" "--junit-xml=$reports/$name.xml" \
         >"$reports/$name.log" 2>&1 || status=$?
-    # The arguments may choose no test of this file. Without any, one without tests is a mistake.
+    # The arguments may select no test of this file. Without arguments, a file without tests is a mistake.
     if [ $status -eq 5 ] && [ $# -gt 1 ]; then
         rm -f "$reports/$name.xml"
         return
@@ -39,7 +39,7 @@ one_file() {
     say "$name: $(tail -n 1 "$reports/$name.log")"
 }
 
-# by_class FILE...: each file, or its classes.
+# by_class FILE...: prints each file, or its classes.
 by_class() {
     local file
     for file; do

@@ -7,8 +7,8 @@ set -euo pipefail
 
 tools=$build/tools
 
-# Ownership and set-uid bits need root to be unpacked; tests/amanda/harness/packaged.py does that from the kept files.
-# Prints the libraries a package file depends on; their packages hold nothing that starts or configures anything.
+# Unpacking ownership and set-uid bits needs root; tests/amanda/harness/packaged.py does that from the kept files.
+# Prints the libraries a package file depends on; their packages start and configure nothing.
 libraries_of() { dpkg-deb --field "$1" Pre-Depends Depends | tr ',' '\n' | sed -nE 's/^([A-Za-z-]*:)? *(lib[^ |(:]*).*/\2/p'; }
 
 use_alone "$build/tools"

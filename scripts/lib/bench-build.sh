@@ -3,7 +3,7 @@
 
 programs=$build/bench/programs
 
-# Each kind of Amanda goes into its own default place.
+# Each kind of Amanda goes to its own default prefix.
 build_for_bench() {
     local kind
     "$repository/scripts/packages.sh" bench
@@ -13,8 +13,8 @@ build_for_bench() {
     "$repository/scripts/tools.sh" openbsd-inetd
 }
 
-# need_memory_for PART: ends if the machine has too little; it would swap, or the dumps fail. A dump goes to a holding disk in memory,
-# and reads from the page cache; for stalls three go there at once, and their data is in memory as well.
+# need_memory_for PART: ends if the machine has too little: it would swap, or dumps would fail. A dump goes to a holding disk in
+# memory, and reads from the page cache; for stalls three go there at once, and their data is in memory as well.
 need_memory_for() {
     local needed available part=1
     [ "$AMRELAY_BENCH_QUICK" != yes ] || part=2
@@ -23,7 +23,7 @@ need_memory_for() {
         stalls) needed=$((6 * ${MEGABYTES:-1024 / part})) ;;
         *) return ;;
     esac
-    # And the processes.
+    # Plus the processes.
     needed=$((needed + 512))
     available=$(gawk '/^MemAvailable:/ { print int($2 / 1024) }' /proc/meminfo)
     [ "$available" -ge $needed ] || die "the part $1 needs $needed MiB of memory; $available are available"

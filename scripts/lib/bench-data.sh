@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2154
 # The data of the measurements: made once, kept in build/bench, read before it is used so that it comes from the page cache.
 
-# use_data big|small: sets $tree and $label. AMRELAY_BENCH_QUICK=yes: half as much.
+# use_data big|small: sets $tree and $label. AMRELAY_BENCH_QUICK=yes: half the data.
 use_data() {
     local part=1 make
     [ "$AMRELAY_BENCH_QUICK" != yes ] || part=2
@@ -33,7 +33,7 @@ make_big_files() {
     for name in one two three four; do head -c "$1M" /dev/urandom >"$name"; done
 }
 
-# make_small_files COUNT: 500 in a folder.
+# make_small_files COUNT: 500 per folder.
 make_small_files() {
     local folder
     for ((folder = 0; folder < $1 / 500; folder++)); do

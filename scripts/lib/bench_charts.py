@@ -3,13 +3,13 @@
 import re
 import subprocess
 
-# Okabe and Ito's colours, which people with any kind of colour vision can tell apart. Upstream has its own in all charts.
+# Okabe and Ito's colours, distinct for all kinds of colour vision. Upstream has the same colour in all charts.
 UPSTREAM = "#d55e00"
 COLOURS = ["#0072b2", "#009e73", "#e69f00", "#56b4e9", "#cc79a7", "#999999"]
 
 
 def draw(charts, figures, directory):
-    """Draws those charts for which there are figures, and returns them."""
+    """Draws the charts that have figures, and returns them."""
     drawn = []
     for chart in charts:
         cases = {

@@ -28,7 +28,7 @@ TITLES = {
 
 
 class Values(list):
-    """The values of one figure, one for each round."""
+    """The values of one figure, one per round."""
 
     @property
     def median(self):
@@ -42,7 +42,7 @@ class Values(list):
 
 
 def read_figures(path):
-    """Group, case and metric to variants to values, everything in the order of its first line."""
+    """Maps group, case and metric to variants to values, in the order of first lines."""
     figures = {}
     with open(path, encoding="utf-8") as lines:
         for line in lines:
@@ -63,7 +63,7 @@ def table(head, rows):
 
 
 def base_of(variants):
-    """The variant that others are set against: none where there is only one."""
+    """The variant that others are compared with; none if there is only one."""
     if len(variants) < 2:
         return None
     return next((base for base in BASES if base in variants), next(iter(variants)))
@@ -122,7 +122,7 @@ def content(path):
 
 
 def machine(load):
-    """What of this machine the figures depend on."""
+    """The properties of this machine that the figures depend on."""
     processor = re.search(r"model name\s*: (.*)", content("/proc/cpuinfo"))
     memory = int(re.search(r"MemTotal:\s*(\d+)", content("/proc/meminfo"))[1]) / (1 << 20)
     release = re.match(r"[0-9.]*", os.uname().release)
@@ -148,7 +148,7 @@ def picture(chart):
 
 
 def summary_rows(figures):
-    """The patched client beside upstream's, medians and the ratio between them."""
+    """The patched client compared with upstream's: medians and their ratio."""
     for group, pattern, metric in SUMMARY:
         for (figure_group, case, figure), variants in figures.items():
             if (figure_group, figure) != (group, metric) or re.fullmatch(pattern, case) is None:
@@ -188,7 +188,7 @@ def replace(page, begin, text, end=""):
     """Puts `text` between the two marks of a page; without a second mark it replaces the rest."""
     before, mark, behind = content(page).partition(begin)
     if not mark or end not in behind:
-        raise SystemExit(f"{page} has lost a mark: {begin} {end}")
+        raise SystemExit(f"{page} lacks a mark: {begin} {end}")
     if end:
         text += f"\n{end}{behind.partition(end)[2]}"
     with open(page, "w", encoding="utf-8") as file:

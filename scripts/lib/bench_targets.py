@@ -1,4 +1,4 @@
-"""What the project wants its figures to be, and which of them are drawn."""
+"""The targets of the figures, and which figures are drawn."""
 
 import re
 from dataclasses import dataclass
@@ -65,7 +65,7 @@ TARGETS = [
     Target("stalls", ".*, all stopped", "amandad: wake-ups in 10 s", "patched", None, "<=", 0),
 ]
 
-# The variant others are set against, where it is not the first of a case.
+# The variant to compare others with, where it is not the first of a case.
 BASES = ["upstream", "bare splice", "gnu tar", "tee crc"]
 
 
@@ -91,7 +91,7 @@ CHARTS = [
     Chart("stalls-speed", "stalls", "MB/s", "Two dumps beside a stopped one, and alone"),
 ]
 
-# What the page begins with: group, case and metric of the figures, and the names of the charts.
+# The start of the page: group, case and metric of the figures, and the names of the charts.
 SUMMARY = [
     ("backup", BIG, "CPU s/GiB"),
     ("backup", SMALL, "CPU s/GiB"),

@@ -1,9 +1,9 @@
-"""Reads include/amrelay.h: what it declares, what the comments say, and which group of the reference each thing belongs to."""
+"""Reads include/amrelay.h: its declarations, their comments, and the group of the reference each belongs to."""
 
 import re
 from dataclasses import dataclass
 
-# Page and group, what it is about, and what belongs to it: a regular expression for whole names.
+# Page and group, its topic, and its members: a regular expression for whole names.
 GROUPS = {
     "amrelay_error": (
         "results, version and log lines of libamrelay",
@@ -45,7 +45,7 @@ class Item:
 
 
 def paragraphs(comment):
-    """What a comment says; each item of a list is a paragraph."""
+    """The text of a comment; each item of a list is a paragraph."""
     lines = [re.sub(r"^\s*\*? ?", "", line).rstrip() for line in comment.splitlines()]
     text = re.sub(r"\n(?=\* )", "\n\n", "\n".join(lines))
     return [part.replace("\n", " ") for part in re.split(r"\n\n+", text.strip("\n")) if part]
@@ -67,7 +67,7 @@ def field(match):
 
 
 def read(path):
-    """What the header says at its top, and its items in order."""
+    """The header's first comment, and its items in order."""
     with open(path, encoding="utf-8") as file:
         text = file.read()
     items = []

@@ -20,7 +20,7 @@ def content(path):
 
 
 def anchors(page):
-    """What a forge makes of the headings: lower case, hyphens for spaces, no other punctuation."""
+    """The headings' anchors as forges make them: lower case, hyphens for spaces, no other punctuation."""
     headings = re.findall(r"^#+\s+(.*?)\s*$", content(page), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 

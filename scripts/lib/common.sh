@@ -1,15 +1,15 @@
 # shellcheck shell=bash disable=SC2034
-# What every script shares: where things are, how to speak, how to become root.
+# What all scripts share: paths, messages, becoming root.
 #
 # Variables a caller may set:
 #   AMRELAY        which Amanda: yes (patched, with libamrelay), no (patched, configured --without-amrelay),
 #                  upstream (the tarball as it is)
 #   AMANDA_PREFIX  where that Amanda is installed; each kind has its own default under build/
-#   AMANDA_USER    the user Amanda runs as; it need not exist on this machine
-#   AMANDA_TARBALL the source, if it is at hand
-#   BUILT          yes: packages and Amanda are known to be in place (for a caller who runs several scripts at once)
+#   AMANDA_USER    the user Amanda runs as; need not exist on this machine
+#   AMANDA_TARBALL the source tarball, if there is one
+#   BUILT          yes: packages and Amanda are known to be installed (for a caller that runs several scripts at once)
 
-# What is built is read by Amanda's user, and what is measured may not depend on how a language writes numbers.
+# Amanda's user must be able to read the build, and measurements must not depend on a locale's number format.
 umask 022
 export LC_ALL=C.UTF-8
 
@@ -21,7 +21,7 @@ cache=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/amrelay
 
 say() { printf '==> %s\n' "$*"; }
 
-# step NAME COMMAND...: says what is being checked; its output is shown as it comes.
+# step NAME COMMAND...: announces a check and runs it; its output is shown as it comes.
 step() {
     say "$1"
     shift
@@ -41,11 +41,11 @@ case $AMRELAY in
 esac
 : "${AMANDA_PREFIX:=$build/prefix-$variant}"
 
-# The variables a command run as root is to see: sudo drops them, and its policy may forbid --preserve-env.
+# The variables to pass to a command run as root: sudo drops them, and its policy may forbid --preserve-env.
 handed_on=(HOME XDG_CACHE_HOME LC_ALL http_proxy https_proxy no_proxy AMRELAY AMANDA_PREFIX AMANDA_USER)
 export AMRELAY AMANDA_PREFIX AMANDA_USER
 
-# What runs as root has no part in the lock of use_alone: sudo closes descriptors, and so does this where there is no need of sudo.
+# Commands run as root do not hold the lock of use_alone: sudo closes descriptors, and without sudo this does.
 as_root() {
     local name settings=()
     if [ "$(id -u)" -eq 0 ]; then
@@ -59,8 +59,8 @@ as_root() {
     sudo env "${settings[@]}" "$@"
 }
 
-# For scripts that become root again and again, maybe several times at once: the password is asked for now, and sudo's memory of it is
-# kept fresh until the script ends, however it does.
+# For scripts that become root repeatedly, maybe several times at once: asks for the password now, and keeps sudo's cached
+# credentials fresh until the script ends, however it does.
 keep_sudo() {
     [ "$(id -u)" -ne 0 ] || return 0
     as_root true
@@ -95,7 +95,7 @@ use_alone() {
     flock 9
 }
 
-# build_for_backup TOOL...: all that a backup needs on this machine.
+# build_for_backup TOOL...: installs and builds all that a backup needs.
 build_for_backup() {
     mkdir -p "$build/run"
     [ "$BUILT" = yes ] && return

@@ -1,4 +1,4 @@
-"""diagrams.py FOLDER: draws the pictures of docs/ there, as SVG. The same pictures each time, so that they can be compared."""
+"""diagrams.py FOLDER: draws the pictures of docs/ there, as SVG. The output is reproducible, so that it can be compared."""
 
 import sys
 from html import escape
@@ -33,7 +33,7 @@ class Picture:
         self.text(x + 8, y + 16, title, size=12, anchor="start", weight="bold")
 
     def arrow(self, *points, label="", colour=INK, at=None, dashed=False):
-        """A line along the points, with its label in the middle of the first part or where it is put."""
+        """A line along the points, with its label in the middle of the first part, or at `at`."""
         path = " ".join(f"{x},{y}" for x, y in points)
         dashes = ' stroke-dasharray="5 4"' if dashed else ""
         self.parts.append(
@@ -59,7 +59,7 @@ class Picture:
 
 
 def overview():
-    picture = Picture("overview", "The way of a backup through the client, before and after", 880, 330)
+    picture = Picture("overview", "The path of a backup through the client, before and after", 880, 330)
     picture.text(12, 22, "Upstream", size=14, anchor="start", weight="bold")
     picture.box(12, 36, 100, 44, "tar --create")
     picture.box(200, 36, 110, 44, "sendbackup", "tee process")
@@ -116,7 +116,7 @@ def rooms():
 
 
 def buffer():
-    picture = Picture("buffer", "The way of one buffer from tar to the network", 980, 320)
+    picture = Picture("buffer", "The path of one buffer from tar to the network", 980, 320)
     picture.frame(164, 40, 330, 262, "sendbackup: the tee's thread")
     picture.frame(578, 40, 264, 262, "amandad: the event loop")
     picture.box(8, 84, 76, 44, "tar")
@@ -161,7 +161,7 @@ def stall():
         picture.box(x, 60, 150, 54, *lines, edge=STOP)
     for x in (190, 360, 530, 700):
         picture.arrow((x, 87), (x - 20, 87), colour=STOP)
-    picture.text(20, 160, "The loop waits until connection A is writable. All else in it goes on.", size=13, anchor="start")
+    picture.text(20, 160, "The loop waits until connection A is writable. Everything else goes on.", size=13, anchor="start")
     for x, *lines in [(20, "tar"), (190, "tee"), (360, "pipe"), (530, "link B"), (700, "connection B", "takes data")]:
         picture.box(x, 190, 150, 54, *lines, edge=GO)
     for x in (170, 340, 510, 680):

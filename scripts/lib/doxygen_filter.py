@@ -1,4 +1,4 @@
-"""doxygen_filter.py HEADER: prints the header as Doxygen is to read it, with the groups of c_header.py. For docs/Doxyfile."""
+"""doxygen_filter.py HEADER: prints the header for Doxygen, with the groups of c_header.py. For docs/Doxyfile."""
 
 import re
 import sys

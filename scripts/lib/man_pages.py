@@ -14,19 +14,19 @@ SPECIAL = {"\\": r"\e", "-": r"\-", "'": r"\(aq", "^": r"\(ha", "~": r"\(ti", "â
 
 
 def plain(text):
-    """Text as roff takes it, whatever a line begins with."""
+    """Text escaped for roff, whatever a line begins with."""
     text = "".join(SPECIAL.get(letter, letter) for letter in text)
     return re.sub(r"^(?=\.)", r"\\&", text, flags=re.M)
 
 
 def marked(text):
-    """The same with what stands in backticks in bold."""
+    """The same, with text in backticks in bold."""
     pieces = text.split("`")
     return "".join(rf"\fB{plain(piece)}\fR" if i % 2 else plain(piece) for i, piece in enumerate(pieces))
 
 
 def prose(text):
-    """Paragraphs, with `Word: ` as a mark in the margin, and lists."""
+    """Paragraphs, with `Word: ` as a tag in the margin, and lists."""
     for i, paragraph in enumerate(text):
         term = re.match(r"([A-Z][A-Za-z]+): (?=\S)", paragraph)
         if paragraph.startswith("* "):
@@ -42,7 +42,7 @@ def code(text):
 
 
 def heading(name, section, version):
-    # No date: the same source is to give the same pages.
+    # No date: the same source must give the same pages.
     return f'.TH {name.upper()} {section} "" "libamrelay {version}" "libamrelay"'
 
 
@@ -109,7 +109,7 @@ _COMMON_OPTIONS = """\
 
 
 def program_page(name, source, version):
-    """Of the comment at the program's top the first line says what it does; what is indented are commands or options."""
+    """In the program's first comment, the first line says what it does; indented lines are commands or options."""
     top = re.sub(r"^ \* ?", "", re.match(r"/\*\n(.*?)^ \*/", source, re.M | re.S)[1], flags=re.M)
     blocks = re.split(r"\n\n+", top.strip("\n"))[1:]
     about = " ".join(blocks[0].split()).partition(": ")[2].rstrip(".")

@@ -9,13 +9,13 @@ right_tarball() { [ -f "$1" ] && echo "$amanda_sha256  $1" | sha256sum --check -
 
 # The base address of the Debian archive this machine already uses.
 debian_archive() {
-    # The dollar signs are apt's.
+    # apt expands the dollar signs.
     # shellcheck disable=SC2016
     apt-get indextargets --format '$(LABEL) $(REPO_URI)' 'Created-By: Packages' | sed -n 's/^Debian //p' | head -n 1
 }
 
-# apt_source_uris DIRECTORY: what apt would fetch for the source package. Its lists and its one line of
-# configuration are kept in DIRECTORY, so that the machine's own are neither used nor touched.
+# apt_source_uris DIRECTORY: what apt would fetch for the source package. Keeps its lists and its one line of
+# configuration in DIRECTORY, so that the machine's own are neither used nor touched.
 apt_source_uris() {
     local keyring=/usr/share/keyrings/debian-archive-keyring.gpg signed='' archive
     archive=$(debian_archive)
@@ -29,7 +29,7 @@ apt_source_uris() {
     "${apt[@]}" source --print-uris --download-only --only-source amanda
 }
 
-# Prints the name of a tarball whose checksum is right; fetches it once.
+# Prints the name of a tarball with the right checksum; fetches it once.
 find_tarball() {
     local tarball=$cache/amanda_$amanda_version.orig.tar.gz uri
     if [ -n "$AMANDA_TARBALL" ]; then
@@ -43,7 +43,7 @@ find_tarball() {
         uri=$(apt_source_uris "$cache/apt" | sed -n "s/^'\([^']*\.orig\.tar\.gz\)' .*/\1/p")
         [ -n "$uri" ] || die "the archive offers no such tarball; name one with AMANDA_TARBALL"
         logged "$build/logs/amanda-download.log" /usr/lib/apt/apt-helper download-file "$uri" "$tarball" "SHA256:$amanda_sha256"
-        right_tarball "$tarball" || die "what came from $uri has another checksum than $amanda_sha256"
+        right_tarball "$tarball" || die "the checksum of $uri is not $amanda_sha256"
     fi
     echo "$tarball"
 }
@@ -55,16 +55,16 @@ patch_names() {
     sed -e 's/#.*//' -e 's/[[:space:]].*//' -e '/^$/d' "$amanda_patches/series"
 }
 
-# Two places that Perl 5.40 no longer takes: Amanda::Message exports nothing, and to ask it for names is warned of, which
-# Amanda counts as a failure; and a call that lacks its arrow is a syntax error.
+# Two places that Perl 5.40 no longer accepts: Amanda::Message exports nothing, and importing names from it warns, which
+# Amanda counts as a failure; and a call without its arrow is a syntax error.
 fit_for_perl() {
     grep -rlZ 'use Amanda::Message qw(' "$1" | xargs -0 sed -i 's/^use Amanda::Message qw(.*);/use Amanda::Message;/' || return
     # shellcheck disable=SC2016 # Perl's variables
     sed -i 's/return \$finished_cb();/return $finished_cb->();/' "$1/perl/Amanda/Taper/Scribe.pm"
 }
 
-# patched_tree TARBALL DIRECTORY: a fresh tree, fit for today's Perl, with every patch applied; a patch that needs fuzz is an error.
-# For `logged`, within which nothing ends the script by itself.
+# patched_tree TARBALL DIRECTORY: makes a fresh tree, adapted to current Perl, with every patch applied; a patch that needs fuzz is
+# an error. For `logged`, within which no failure ends the script by itself.
 patched_tree() {
     local name
     rm -rf "$2"
