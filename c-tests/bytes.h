@@ -1,4 +1,4 @@
-/* What the tests of tees and indexes share: bytes in memory, and archives of the system's tar. */
+/* Shared by the tests of tees and indexes: bytes in memory, and archives made by the system's tar. */
 #ifndef BYTES_H
 #define BYTES_H
 
@@ -8,7 +8,7 @@
 /* The index as Amanda's client makes it. */
 #define LISTING ARCHIVE " | LC_ALL=C tar -tf - | sed -e 's/^\\.//'"
 
-/* Four members that one extended header gives the same name, of 30,000 bytes. */
+/* Four members with the same name of 30,000 bytes, from one extended header. */
 #define RENAMED                                                                                              \
     "tar --create --file=- --format=posix --pax-option=path=$(head -c 30000 /dev/zero | tr '\\0' n)"          \
     " --no-recursion c-tests c-tests c-tests c-tests"
@@ -18,7 +18,7 @@ struct bytes {
     size_t length;
 };
 
-/* Appends to `arg`, a struct bytes, and keeps a NUL behind it. Can be the line function of an index. */
+/* Appends to `arg`, a struct bytes, and keeps a NUL after it. Can be the line function of an index. */
 static inline void append(void *arg, const void *data, size_t length)
 {
     struct bytes *bytes = arg;

@@ -1,5 +1,5 @@
 /*
- * What the C tests share: checks, and a runner for the cases of a file.
+ * Shared by the C tests: checks, and a runner for the cases of a file.
  *
  * A program runs its cases in order and ends with status 0, or with status 1 at the first check that
  * fails. Each case must leave as many descriptors open as it found.
@@ -20,7 +20,7 @@
 
 #include <amrelay.h>
 
-/* A case that hangs must not hang the whole run; valgrind makes everything slow. */
+/* A hanging case must not hang the whole run; valgrind makes everything slow. */
 #define WATCHDOG_SECONDS 300
 
 #define CHECK(condition)                                                          \
@@ -31,7 +31,7 @@
         }                                                                         \
     } while (0)
 
-/* Checks the result of a call of the library. */
+/* Checks the result of a library call. */
 #define CHECK_CODE(call, expected) check_code((call), (expected), #call, __FILE__, __LINE__)
 
 static inline void check_code(long code, long expected, const char *call, const char *file, int line)
@@ -50,7 +50,7 @@ struct test_case {
 
 #define CASE(function) { #function, function }
 
-/* How many entries a directory has, `.` and `..` among them. */
+/* The number of a directory's entries, including `.` and `..`. */
 static inline int entries_of(const char *path)
 {
     DIR *directory = opendir(path);
@@ -95,7 +95,7 @@ static inline amrelay_loop *new_loop(void)
     return loop;
 }
 
-/* Runs a function in a thread of its own, to its end. */
+/* Runs a function to its end in another thread. */
 static inline void in_another_thread(void *(*function)(void *), void *arg)
 {
     pthread_t thread;

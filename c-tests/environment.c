@@ -1,4 +1,4 @@
-/* What the environment has no say about: a set-uid host gets it from whoever starts it. */
+/* Settings that the environment must not change: a set-uid host gets it from its caller. */
 #include "tee.h"
 
 static void the_stack_of_the_tees_thread(void)
@@ -15,7 +15,7 @@ static void the_stack_of_the_tees_thread(void)
 int main(void)
 {
     const struct test_case cases[] = {CASE(the_stack_of_the_tees_thread)};
-    /* Rust's library asks for this much stack, once, for threads of no stated size: more than there are addresses. */
+    /* Rust's library reads this once, as the stack size of threads without one: more than there are addresses. */
     setenv("RUST_MIN_STACK", "1000000000000000", 1);
     return RUN(cases);
 }

@@ -3,7 +3,7 @@
 
 #include <sys/resource.h>
 
-/* What a callback does is told by its argument. */
+/* The argument says what a callback does. */
 struct probe {
     amrelay_loop *loop;
     amrelay_event event;

@@ -1,4 +1,4 @@
-/* The index parser alone, fed with archives of the system's tar. */
+/* The index parser alone, fed with archives made by the system's tar. */
 #include "bytes.h"
 
 static amrelay_index *index_of_format(uint32_t format)
@@ -97,7 +97,7 @@ static void an_empty_stream_is_no_archive(void)
     amrelay_index_free(index);
 }
 
-/* What a format makes of a stream: its code, and how many lines there are. */
+/* The result of indexing a stream with a format: its code, and the number of lines. */
 static amrelay_index_result indexed_as(uint32_t format, const char *command, uint64_t *skippable)
 {
     struct bytes stream = output_of(command), lines = {NULL, 0};
@@ -142,7 +142,7 @@ static void a_format_is_named_or_detected(void)
     }
 }
 
-/* GNU tar lists a member behind junk; whoever has the format detected does not. */
+/* GNU tar lists a member after junk; with a detected format the library does not. */
 static void junk_in_front_is_no_archive_only_if_detected(void)
 {
     const char *junk = "head -c 512 include/amrelay.h; tar --create --file=- include/amrelay.h";

@@ -77,7 +77,7 @@ SAME(tee_options_size, sizeof(amrelay_tee_options), 80);
 SAME(tee_result_size, sizeof(amrelay_tee_result), 104);
 #endif
 
-/* The initializers are for C and for C++, and name every field: the compiler warns of one that is left out. */
+/* The initializers are for C and C++, and name every field: the compiler warns if one is missing. */
 static const amrelay_stats no_stats = AMRELAY_STATS_INIT;
 static const amrelay_link_options no_link = AMRELAY_LINK_OPTIONS_INIT;
 static const amrelay_stream_options no_stream = AMRELAY_STREAM_OPTIONS_INIT;
@@ -87,7 +87,7 @@ static const amrelay_index_result no_index = AMRELAY_INDEX_RESULT_INIT;
 static const amrelay_tee_options no_tee = AMRELAY_TEE_OPTIONS_INIT;
 static const amrelay_tee_result no_result = AMRELAY_TEE_RESULT_INIT;
 
-/* Whether the bytes behind the size field are zero, but for descriptors and the end mark that is not known, which are -1. */
+/* Whether the bytes after the size field are zero, except for descriptors and the unknown end mark, which are -1. */
 static int is_empty(const void *start, size_t length, const int *fds, int count)
 {
     const char *bytes = (const char *)start;

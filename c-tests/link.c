@@ -30,7 +30,7 @@ static void tear_down(struct setting *setting)
     close_end(&setting->ends[1]);
 }
 
-/* Closes the link, which is then nobody's. */
+/* Closes the link, which takes its handle. */
 static void close_link(struct setting *setting)
 {
     CHECK_CODE(amrelay_link_close(setting->link), 0);
@@ -139,7 +139,7 @@ static void a_raw_link_has_no_control_frames(void)
     tear_down(&setting);
 }
 
-/* The host's side of a callback link: answers in turn. */
+/* The host's side of a callback link: returns its answers in order. */
 struct writer {
     struct told told; /* first: the callbacks of struct told are used too */
     int fd, calls, sealed, freed;
@@ -148,7 +148,7 @@ struct writer {
     const void *refused;
 };
 
-/* Sets up; returns the options of a link for which this host writes, its functions other than `write` still to be named. */
+/* Sets up; returns the options of a link for which this host writes, with only `write` of its functions set. */
 static amrelay_link_options set_up_writer(struct setting *setting, struct writer *writer, uint32_t kind,
                                           int64_t (*write)(void *arg, const void *buf, size_t len))
 {
@@ -184,7 +184,7 @@ static void a_callback_link_asks_again_with_the_same_bytes(void)
     writer.answers[2] = AMRELAY_WANT_READ;
     CHECK_CODE(amrelay_link_new(setting.loop, &options, &setting.link), 0);
     CHECK_CODE(amrelay_link_send(setting.link, 9, "hello", 5), 0);
-    CHECK(write(setting.ends[1], "r", 1) == 1); /* so that the library's side becomes readable */
+    CHECK(write(setting.ends[1], "r", 1) == 1); /* makes the library's side readable */
     close_link(&setting);
     CHECK_CODE(amrelay_loop_turns(setting.loop, 0), 0);
     CHECK(writer.calls == 4 && writer.told.closed == 1 && writer.told.ends == 0);
@@ -311,7 +311,7 @@ static void free_on_error(void *arg, int code)
     amrelay_link_free(host->link);
 }
 
-/* Makes a link with these options and sends over it; `peer_gone` says whether anybody is there to read. */
+/* Makes a link with these options and sends over it; `peer_gone` says whether the reader has gone. */
 static void expect_one_call(amrelay_link_options options, int peer_gone)
 {
     struct setting setting;
@@ -352,7 +352,7 @@ static void a_link_outlives_its_loop(void)
     tear_down(&setting);
 }
 
-/* What a closed link still has to write is nobody's when the loop goes: its duplicate must not stay open for ever. */
+/* When the loop goes, a closed link has lost its owner: its duplicate must not stay open forever. */
 static void a_loop_that_is_freed_takes_a_closing_link_along(void)
 {
     struct setting setting;
@@ -374,7 +374,7 @@ static void a_loop_that_is_freed_takes_a_closing_link_along(void)
     free(big);
 }
 
-/* The other way round: there is no loop any more that could write what is queued, nor tell of it. */
+/* The other way round: no loop is left to write what is queued, or to report it. */
 static void a_link_closed_after_its_loop_is_gone_at_once_and_tells_nothing(void)
 {
     const uint32_t kinds[] = {AMRELAY_LINK_FRAMED, AMRELAY_LINK_CALLBACK};
@@ -423,7 +423,7 @@ static void wrong_options_are_refused(void)
     tear_down(&setting);
 }
 
-/* What a link would never call, or could never write to. */
+/* Callbacks that a link would never call, or descriptors that it could not write to. */
 static void options_that_do_not_fit_together_are_refused(void)
 {
     const uint32_t kinds[] = {AMRELAY_LINK_RAW, AMRELAY_LINK_FRAMED};

@@ -3,7 +3,7 @@
 
 #include <sys/resource.h>
 
-/* No further threads, not for the superuser either. */
+/* No more threads, not even for the superuser. */
 static void use_up_threads(void)
 {
     const struct rlimit none = {0, 0};

@@ -1,4 +1,4 @@
-/* What the tests of links, streams and sinks share. */
+/* Shared by the tests of links, streams and sinks. */
 #ifndef RELAY_H
 #define RELAY_H
 
@@ -44,7 +44,7 @@ static inline void connect_pair(int ends[2])
     CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
 }
 
-/* Closes a descriptor, unless the test or the library has done so: then it is -1. */
+/* Closes a descriptor unless it is -1, as the test or the library has closed it. */
 static inline void close_end(int *fd)
 {
     if (*fd != -1)

@@ -18,7 +18,7 @@ static amrelay_sink_options sink_options(int fd, uint32_t flags, struct told *to
     return options;
 }
 
-/* A loop, a pipe into which a sink is to write, and that sink. */
+/* A loop, a pipe, and a sink that writes into it. */
 struct setting {
     amrelay_loop *loop;
     int ends[2];
@@ -53,7 +53,7 @@ static int is_open(int fd)
     return fcntl(fd, F_GETFD) != -1;
 }
 
-/* A descriptor that was taken has been closed, and by nobody else. */
+/* The library has closed the descriptor that it took. */
 static void expect_closed(int *fd)
 {
     CHECK(!is_open(*fd));

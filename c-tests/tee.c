@@ -1,4 +1,4 @@
-/* Tees, with archives of the system's tar. */
+/* Tees, with archives made by the system's tar. */
 #include "tee.h"
 
 #include <semaphore.h>
@@ -40,7 +40,7 @@ static void data_crc_and_index_are_right_both_ways(void)
     }
 }
 
-/* A write function and what it was given. */
+/* A write function and the bytes it got. */
 struct receiver {
     struct bytes got;
     int calls, answer;
@@ -258,7 +258,7 @@ static void index_command_may_be_waited_for_by_the_host(void)
     close(null);
 }
 
-/* Its number may be another process's by then. */
+/* Its pid may be another process's by then. */
 static void a_command_that_the_host_has_waited_for_is_not_killed(void)
 {
     int in[2], out[2], null = open("/dev/null", O_WRONLY | O_CLOEXEC);
@@ -304,8 +304,8 @@ static void the_thread_takes_no_signals_of_the_host(void)
 }
 
 /*
- * Returns once no thread is left but this one. A tee that is freed by its own thread leaves it detached: nobody can
- * join it, and if the program ended first, valgrind would take what the C library keeps for it for a leak.
+ * Returns once only this thread is left. A tee freed by its own thread leaves it detached: nobody can join it, and if
+ * the program ended first, valgrind would report what the C library keeps for it as a leak.
  */
 static void wait_for_other_threads(void)
 {

@@ -1,4 +1,4 @@
-/* What the tests of tees share. */
+/* Shared by the tests of tees. */
 #ifndef TEE_H
 #define TEE_H
 
@@ -18,7 +18,7 @@ static inline uint32_t crc32c(struct bytes bytes)
     return ~crc;
 }
 
-/* A reader of a pipe in a thread of its own. */
+/* A reader of a pipe in another thread. */
 struct reader {
     pthread_t thread;
     int ends[2];
@@ -46,7 +46,7 @@ static inline struct bytes join_reader(struct reader *reader)
     return reader->got;
 }
 
-/* The reading end of a pipe that holds this text and whose writer has gone. */
+/* The reading end of a pipe that holds this text, without a writer. */
 static inline int pipe_with(const char *text)
 {
     int ends[2];

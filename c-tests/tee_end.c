@@ -119,7 +119,7 @@ static void a_loop_learns_of_the_end(void)
     close(reader);
 }
 
-/* A child that was forked while the tee ran has all descriptors of the tee's open. */
+/* A child forked while the tee ran has all of the tee's descriptors open. */
 static void a_child_of_the_host_does_not_hide_the_end(void)
 {
     int writer, reader, status;

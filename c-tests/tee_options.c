@@ -1,4 +1,4 @@
-/* Options of a tee that are refused, in words, and with nothing taken. */
+/* Options of a tee that are refused, with a message, and with no descriptor taken. */
 #include "tee.h"
 
 #include <sys/socket.h>
@@ -76,7 +76,7 @@ static void descriptors_that_cannot_be_used(void)
     refuse(&options, -EBADF, "input_fd");
     options = tee_options(0, in[0], closed);
     refuse(&options, -EBADF, "output_fd");
-    /* The wrong end: nothing would ever come, or go. */
+    /* The wrong end: no data would ever flow. */
     options = tee_options(0, in[1], out[1]);
     refuse(&options, -EBADF, "not open for reading");
     options = tee_options(0, in[0], out[0]);
@@ -109,7 +109,7 @@ static void what_was_left_out(void)
     options = indexed(AMRELAY_INDEX_COMMAND, device);
     options.index_command = NULL;
     refuse(&options, AMRELAY_E_NULL, "options.index_command is NULL");
-    /* An index that would silently not be made. */
+    /* Otherwise the index would silently be missing. */
     options = indexed(AMRELAY_INDEX_NONE, device);
     refuse(&options, AMRELAY_E_ARGUMENT, "index is none");
     options = tee_options(0, in[0], out[1]);
@@ -128,7 +128,7 @@ static void two_outputs(void)
     options = tee_options(0, in[0], out[1]);
     options.write = write_nowhere;
     refuse(&options, AMRELAY_E_ARGUMENT, "write is set");
-    /* An output_fd that was left out. */
+    /* A missing output_fd. */
     options.output_fd = 0;
     refuse(&options, AMRELAY_E_ARGUMENT, "write is set");
     close_all();
@@ -159,7 +159,7 @@ static void what_cannot_be_taken(void)
     close_all();
 }
 
-/* It would never end, or the data would be what nobody wrote. */
+/* It would never end, or mix its output into its input. */
 static void a_tee_into_itself(void)
 {
     const char *words = "ends of the same pipe";
@@ -205,7 +205,7 @@ static void an_index_between_the_data(void)
     close_all();
 }
 
-/* A device, and the two directions of a socket, lead nothing back. */
+/* A device, and the two directions of a socket, are no loop. */
 static void what_is_allowed(void)
 {
     int ends[2], null = open("/dev/null", O_RDWR | O_CLOEXEC);

@@ -7,13 +7,13 @@
  *
  * Prints what `LC_ALL=C tar -tf - | sed -e 's/^\.//'` prints.
  *
- *     -d          detect the format: what does not begin like a tar archive is refused
+ *     -d          detect the format: input that does not begin like a tar archive is refused
  *
- * Ends with status 0; with 1 and a message if the archive is damaged or
- * cut off, or is none, or if lines are left out; with 2 and a message if reading or writing failed.
+ * Ends with status 0; with 1 and a message if the archive is damaged, cut off or none, or if lines are left out;
+ * with 2 and a message if reading or writing failed.
  *
- * The contents of files do not pass through this program where the system can drop them: in a regular
- * file they are seeked over, out of a pipe they are spliced to /dev/null.
+ * Where the system can drop the contents of files, they do not pass through this program: it seeks over them
+ * in a regular file, and splices them from a pipe to /dev/null.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -29,13 +29,13 @@
 
 #include <amrelay.h>
 
-/* One read takes all that the pipe holds: after a part of it the writer would wake and contend for the pipe's lock. */
+/* One read takes all that the pipe holds: after a partial read the writer would wake and contend for the pipe's lock. */
 enum { TROUBLE = 2, PIPE_SIZE = 1 << 20, BUFFER_SIZE = PIPE_SIZE };
 
-/* What a single read takes along is not worth a call of its own. */
+/* Less than this costs less in the next read than in a separate call. */
 enum { WORTH_DROPPING = 1 << 18 };
 
-/* Bounds of a nap, in nanoseconds: a shorter one costs more than it saves; a longer one would be felt. */
+/* Bounds of a nap, in nanoseconds: a shorter one costs more than it saves; a longer one would be noticeable. */
 enum { SHORTEST_NAP = 20000, LONGEST_NAP = 500000 };
 
 /* One splice(2) moves at most what the pipe holds; any large number will do. */
@@ -91,7 +91,7 @@ static struct input open_input(void)
         input.sink = open("/dev/null", O_WRONLY | O_CLOEXEC);
         if (input.sink != -1)
             input.skip = BY_SPLICING;
-        /* A refusal does no harm: with a small pipe it only takes more turns. */
+        /* A refusal does no harm: a small pipe only takes more turns. */
         (void)fcntl(STDIN_FILENO, F_SETPIPE_SZ, PIPE_SIZE);
         input.capacity = (uint64_t)fcntl(STDIN_FILENO, F_GETPIPE_SZ);
     }
@@ -99,7 +99,7 @@ static struct input open_input(void)
     return input;
 }
 
-/* Drops up to `most` bytes by seeking; never past the end, which a truncated archive has too early. */
+/* Drops up to `most` bytes by seeking, but never past the end, which comes too early in a truncated archive. */
 static uint64_t seek_over(const struct input *input, uint64_t most)
 {
     off_t here = lseek(STDIN_FILENO, 0, SEEK_CUR);
@@ -130,9 +130,9 @@ static uint64_t splice_away(struct input *input, uint64_t most)
 #endif
 
 /*
- * Counts what was taken out of the pipe. When that emptied it, naps while it fills: who asks at once meets
- * the writer in the middle of its write, and two processors then wait for one lock (mutex_spin_on_owner in
- * a profile). The nap follows the writer's speed, so that the pipe is seldom found full.
+ * Counts what was taken out of the pipe. If that emptied it, naps while it fills: a reader that reads at once
+ * meets the writer in the middle of its write, and two processors then wait for one lock (mutex_spin_on_owner
+ * in a profile). The nap follows the writer's speed, so that the pipe is seldom full.
  */
 static void took(struct input *input, uint64_t count, int emptied)
 {
@@ -152,7 +152,7 @@ static void took(struct input *input, uint64_t count, int emptied)
         nanosleep(&pause, NULL);
 }
 
-/* Drops up to `most` bytes unread; 0 if they are few, or if they have to be read. */
+/* Drops up to `most` bytes unread; 0 if they are few, or must be read. */
 static uint64_t drop(struct input *input, uint64_t most)
 {
     if (most < WORTH_DROPPING || input->skip == BY_READING)

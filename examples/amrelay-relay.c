@@ -1,17 +1,17 @@
 /*
  * SPDX-License-Identifier: MIT OR Apache-2.0
  *
- * amrelay-relay: brings the output of several commands over one connection into as many files.
+ * amrelay-relay: sends the output of several commands over one connection into as many files.
  *
  *     amrelay-relay send 'tar --create --file=- .' 'ls -lR' 'date' |
  *         ssh host amrelay-relay receive data.tar list.txt date.txt
  *
- * The connection is the sender's standard output and the receiver's standard input: a pipe or a socket. On it go
- * frames: 4 bytes length, 4 bytes number of the stream, both big-endian, then so many bytes of that stream. Length 0
- * ends the stream.
+ * The connection is the sender's standard output and the receiver's standard input: a pipe or a socket. It carries
+ * frames: 4 bytes length, 4 bytes stream number, both big-endian, then that many bytes of the stream. Length 0 ends
+ * the stream.
  *
- * Each side is one thread with an event loop. Nothing in it blocks: while one command has nothing to say, the others'
- * output goes on, and while the connection is full nothing more is read from any of them.
+ * Each side is one thread with an event loop. Nothing in it blocks: while one command is silent, the others' output
+ * goes on; while the connection is full, nothing more is read from any of them.
  *
  * Ends with status 0; with 1 and messages if a command failed or data was lost; with 2 if it is used wrongly.
  */
@@ -74,8 +74,8 @@ static void start_command(struct command *command, uint32_t number, amrelay_link
     options.fd = fileno(command->pipe);
     options.handle = number;
     /*
-     * The first is the one with the gigabytes: its frames are large, the others' go before them, and its bytes are not
-     * copied where that can be helped. So it has to write with write(2), as tar does: see AMRELAY_STREAM_BULK.
+     * The first command has the gigabytes: its frames are large, the others' frames go first, and its bytes are not
+     * copied where that can be avoided. So it must write with write(2), as tar does: see AMRELAY_STREAM_BULK.
      */
     options.flags = number == 1 ? AMRELAY_STREAM_BULK : 0;
     options.on_end = command_ended;
@@ -83,7 +83,7 @@ static void start_command(struct command *command, uint32_t number, amrelay_link
     check(amrelay_stream_start(link, &options, &command->stream));
 }
 
-/* Waits for a command. One whose output nobody takes any more is ended by SIGPIPE. */
+/* Waits for a command. SIGPIPE ends one whose output nobody takes any more. */
 static int has_failed(struct command *command)
 {
     if (pclose(command->pipe) != 0 && !command->failed) {
@@ -120,7 +120,7 @@ static int send_commands(char **texts, int count)
     return status;
 }
 
-/* ---- The receiver: takes the frames apart, and has a sink for each file. ---- */
+/* ---- The receiver: decodes the frames, and has a sink for each file. ---- */
 
 enum { HEADER_SIZE = 8, LARGEST_FRAME = 4 << 20 };
 
@@ -138,10 +138,10 @@ struct receiver {
     struct file files[MOST_STREAMS];
     int count, full, status;
 
-    unsigned char header[HEADER_SIZE]; /* of the next frame, as far as it has come */
+    unsigned char header[HEADER_SIZE]; /* of the next frame, as far as it has arrived */
     size_t header_length;
     struct file *file; /* whose frame it is */
-    size_t left;       /* so many bytes of the frame are still to come */
+    size_t left;       /* bytes of the frame still to come */
 };
 
 static void read_connection(void *arg);
@@ -159,7 +159,7 @@ static void stop_reading(struct receiver *receiver)
     receiver->readable = 0;
 }
 
-/* More waits to be written than a sink likes: its sender has to wait, and with it the whole connection. */
+/* The sink is above its high-water mark: its sender must wait, and with it the whole connection. */
 static void file_is_full(struct file *file)
 {
     if (file->is_full)
@@ -179,7 +179,7 @@ static void file_has_room(void *arg)
         start_reading(file->receiver);
 }
 
-/* All is written, or no more can be. What still comes for a file that has failed is dropped; the others go on. */
+/* Everything is written, or writing failed. Later bytes for a failed file are dropped; the other files go on. */
 static void file_ended(void *arg, int code)
 {
     struct file *file = arg;
@@ -205,7 +205,7 @@ static void open_file(struct file *file)
     check(amrelay_sink_new(file->receiver->loop, &options, &file->sink));
 }
 
-/* What was read is pushed even if the file is full: a sink takes 4 MiB more than it likes. */
+/* Bytes already read are pushed even if the file is full: a sink takes 4 MiB beyond its high-water mark. */
 static void write_to(struct file *file, const unsigned char *bytes, size_t length)
 {
     int code = file->sink == NULL ? 0 : amrelay_sink_push(file->sink, bytes, length);
@@ -241,7 +241,7 @@ static void begin_frame(struct receiver *receiver)
         finish(receiver->file);
 }
 
-/* Takes as much as belongs together, of a header or of a payload, and returns how many bytes that is. */
+/* Takes as many bytes as belong to one header or one payload, and returns their number. */
 static size_t take_apart(struct receiver *receiver, const unsigned char *bytes, size_t length)
 {
     size_t wanted = receiver->left > 0 ? receiver->left : HEADER_SIZE - receiver->header_length;
@@ -258,7 +258,7 @@ static size_t take_apart(struct receiver *receiver, const unsigned char *bytes, 
     return count;
 }
 
-/* The connection has ended: what is queued is still written, but a stream whose end has not come is cut off. */
+/* The connection has ended: what is queued is still written, but a stream without its end is cut off. */
 static void connection_ended(struct receiver *receiver)
 {
     int i;
@@ -278,7 +278,7 @@ static void read_connection(void *arg)
     ssize_t got = read(STDIN_FILENO, buffer, sizeof buffer);
     size_t used, length = (size_t)got;
     if (got == -1 && (errno == EAGAIN || errno == EINTR))
-        return; /* it is asked again */
+        return; /* retried later */
     if (got == -1)
         give_up("connection", strerror(errno));
     if (got == 0)

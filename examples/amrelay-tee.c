@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: MIT OR Apache-2.0
  *
- * amrelay-tee: passes standard input on to standard output and makes CRC and index of it.
+ * amrelay-tee: passes standard input on to standard output and makes its CRC and index.
  *
  *     tar --create --file=- . | amrelay-tee -i index.txt > backup.tar
  *     dump -0f - /home | amrelay-tee -c 'restore -tf -' -i index.txt > backup.dump
@@ -9,12 +9,12 @@
  *     -i FILE     write the index to FILE
  *     -d NUMBER   write the index to the open descriptor of that number, from 2 on
  *     -c COMMAND  have sh run COMMAND on a copy of the data to make the index; without it the data is a tar archive
- *     -z          do not copy the data where the system can do without: the program that writes it uses write(2)
- *                 alone, as tar and dump do, but not every cat
- *     -t SECONDS  give up when it takes longer than that
+ *     -z          do not copy the data where the system can avoid it: only if its writer uses write(2) alone, as tar
+ *                 and dump do, but not every cat
+ *     -t SECONDS  give up after that time
  *
  * CRC-32C, counts and times go to standard error. Ends with status 0; with 1 if not all data was passed on;
- * with 2 if the options are wrong; with 3 if only the index is not complete.
+ * with 2 if the options are wrong; with 3 if only the index is incomplete.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -49,7 +49,7 @@ static void print_version(void)
     exit(0);
 }
 
-/* A file that is opened while one of these is closed gets its number, and then what was meant for that. */
+/* A file opened while one of these is closed would get its number, and its output. */
 static void expect_standard_descriptors(void)
 {
     int fd;
@@ -114,7 +114,7 @@ static amrelay_tee_options parse(int argc, char **argv, int *seconds)
     return options;
 }
 
-/* Ends a tee that is not done in time. An event loop would wait for the same descriptor, among others. */
+/* Ends a tee that is not done in time. An event loop could wait for the same descriptor, among others. */
 static void limit(amrelay_tee *tee, int seconds)
 {
     struct pollfd end = {0};

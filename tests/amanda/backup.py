@@ -1,4 +1,4 @@
-"""One whole backup of the kind that variables ask for (see Kind), with its index and its times shown at its end: for scripts/backup.sh."""
+"""One whole backup of the kind that variables ask for (see Kind); shows its index and its times at the end. For scripts/backup.sh."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ _KIND = Kind.from_environment()
 
 
 def index_lines(evidence: Evidence) -> list[str]:
-    """Some of an index: the lines that had to be quoted, or its first ones."""
+    """Some lines of an index: those with quoting, or its first ones."""
     lines = [line.decode(errors="replace") for line in evidence.index()]
     shown = [line for line in lines if "\\" in line] or lines
     head = f"The index of level {evidence.level} of {evidence.disk}, {len(lines)} lines, among them:"
@@ -31,7 +31,7 @@ def table_lines(evidence: Evidence) -> list[str]:
 
 
 def summary(backup: Backup) -> list[str]:
-    """What the run ends with."""
+    """The summary at the end of the run."""
     lines = [line for disk in DISKS for line in index_lines(backup.dump(disk, 0))]
     lines += ["", f"{'DLE':8} {'level':>5} {'entries':>8} {'bytes':>12} {'seconds':>8} {'MB/s':>8}"]
     return lines + [line for level in LEVELS for disk in DISKS for line in table_lines(backup.dump(disk, level))]
@@ -39,7 +39,7 @@ def summary(backup: Backup) -> list[str]:
 
 @pytest.fixture(scope="session", autouse=True)
 def bulk(installed: Installation) -> None:
-    """The folder RUN, on disk, takes what is large, which tests keep in memory; and the logs."""
+    """Put large files, which tests keep in memory, and the logs into the folder RUN, on disk."""
     installed.kept = Path(os.environ["RUN"])
     for folder in SCRATCH / "server", SCRATCH / "data", SCRATCH / "restored", SCRATCH / "recovered", IMAGES:
         on_disk = installed.kept / folder.name
@@ -53,6 +53,6 @@ class TestBackup(SealedBackup if _KIND.encrypt == "kerberos" else WholeBackup):
 
     @pytest.fixture(scope="class", autouse=True)
     def show(self, backup: Backup) -> Iterator[None]:
-        """Show the summary behind the results."""
+        """Show the summary after the results."""
         yield
         print("\n", *summary(backup), "", sep="\n")

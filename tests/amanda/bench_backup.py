@@ -3,8 +3,8 @@
 In each round each Amanda makes one amdump over bsdtcp on the loopback interface, at level 0, with an index, without compression.
 Both work in one sandbox and take turns with the floor (benches/floor.c) and tar alone. The processor time is that of all
 processes that inetd starts, which is the whole client (benches/client-cpu.c). The server estimates sizes by itself and the dump
-ends on a holding disk in memory, so that neither estimates nor tapes blur the figures.
-Prints lines of group, case, variant, metric and value, separated by tabs. All else goes to the standard error.
+ends on a holding disk in memory, so that neither estimates nor tapes distort the figures.
+Prints lines of group, case, variant, metric and value, separated by tabs. Everything else goes to standard error.
 """
 
 import argparse
@@ -24,22 +24,22 @@ from harness.processes import wait_until
 PROGRAMS = BUILD / "bench/programs"
 # More than any dump here.
 _WARM = 2304
-# So many percent of a tape are never reached: dumps stay on the holding disk.
+# These percentages of a tape are never reached: dumps stay on the holding disk.
 _SETTINGS = "flush-threshold-scheduled 1000\nflush-threshold-dumped 1000\ntaperflush 1000\nautoflush yes\n"
 _COUNTED = "raw_syscalls:sys_enter"
-# As start_backup in the patched client-src/sendbackup-gnutar.c calls it, or ambsdtar_build_argv in application-src/ambsdtar.c.
+# As called by start_backup in the patched client-src/sendbackup-gnutar.c, or ambsdtar_build_argv in application-src/ambsdtar.c.
 _TARS = {"GNUTAR": ["tar", "--listed-incremental", str(SCRATCH / "snapshot"), "--sparse", "--ignore-failed-read", "--blocking-factor",
                     "256"],
          "ambsdtar": ["bsdtar", "--options=hdrcharset=BINARY", "--block-size", "256"]}
-# perf cannot count the calls of ambsdtar, which is set-uid.
-# Sizes of tar's records, in its units of 512 bytes. They are measured only where they are asked for.
+# Sizes of tar's records, in its units of 512 bytes. They are measured only on request.
 _RECORDS = (20, 64, 128, 256, 512)
+# perf cannot count the calls of ambsdtar, which is set-uid.
 _VARIANTS = {"GNUTAR": ["patched", "upstream", "floor", "one-hop", "tar", "calls"],
              "ambsdtar": ["patched", "upstream", "floor", "one-hop", "tar"]}
 
 
 def counter(file: Path) -> list[str]:
-    """The beginning of a command whose system calls are counted into a file."""
+    """The start of a command that counts system calls into a file."""
     perf = shutil.which("perf")
     assert perf, "perf is not installed"
     return [perf, "stat", "-x,", "-e", _COUNTED, "-o", str(file)]
@@ -52,10 +52,10 @@ def calls_in(file: Path) -> int:
 
 
 class MeasuredServer(MemoryServer):
-    """A server whose inetd starts the client below a launcher that sums its processor time."""
+    """A server whose inetd starts the client below a launcher that sums the client's processor time."""
 
     def __init__(self, amanda: Installation, calls: Path | None = None, client_settings: str = "") -> None:
-        """`calls` is where the client's system calls are counted, if they are."""
+        """`calls` is the file for the counts of the client's system calls, if any."""
         self.calls = calls
         self.times = SCRATCH / "logs/client.times"
         self.times.parent.mkdir(parents=True, exist_ok=True)
@@ -63,11 +63,11 @@ class MeasuredServer(MemoryServer):
         super().__init__(amanda, settings=_SETTINGS, client_settings=client_settings)
 
     def inetd_line(self) -> str:
-        """The launcher takes amandad's place: its words are a program, and then that program's own from its name on.
+        """The launcher replaces amandad: its words are a program, and then that program's own from its name on.
 
-        perf comes between them, as root's. The kernel takes its counter from a program that is set-uid (runtar), so that the calls
-        of tar --create are missing. strace would see them, but would make tar so slow that all who read from it find little at a
-        time and call more often.
+        perf comes between them, as root. The kernel drops its counter from a set-uid program (runtar), so that the calls of
+        tar --create are missing. strace would see them, but would make tar so slow that its readers find little at a time
+        and call more often.
         """
         user, amandad = self.amanda.user, f"{self.amanda.libexec}/amandad"
         words = [amandad, "amandad"]
@@ -94,14 +94,14 @@ class MeasuredServer(MemoryServer):
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one stream: the client's processor time and the elapsed one, in seconds, and its bytes."""
+    """Of one stream: the client's processor time and the elapsed time, in seconds, and its bytes."""
 
     processor: float
     elapsed: float
     size: int
 
     def per_gib(self, amount: float) -> float:
-        """So much of something, for each GiB of it."""
+        """An amount per GiB of the stream."""
         return amount / (self.size / (1 << 30))
 
 
@@ -136,7 +136,7 @@ class Bench:
             self._tell(f"records of {blocks // 2} KiB", tree, self.dump(self.amandas["patched"], tree, client_settings=setting))
 
     def dump(self, amanda: Installation, tree: Path, calls: Path | None = None, client_settings: str = "") -> Cost:
-        """One amdump of a tree; the elapsed time is by the dumper's clock."""
+        """Make one amdump of a tree; the elapsed time is by the dumper's clock."""
         amanda.reset()
         server = MeasuredServer(amanda, calls, client_settings)
         with logs_kept(amanda):
@@ -152,7 +152,7 @@ class Bench:
                 server.close()
 
     def _chain(self, tree: Path, *options: str) -> Cost:
-        """The floor, or tar alone."""
+        """Run the floor, or tar alone."""
         (SCRATCH / "snapshot").unlink(missing_ok=True)
         done = subprocess.run([PROGRAMS / "floor", *options, *_TARS[self.program], "--create", "--file", "-", "--directory", tree,
                                "--one-file-system", "--totals", "."], capture_output=True, text=True)
@@ -161,7 +161,7 @@ class Bench:
         return Cost(float(user) + float(system), float(elapsed), int(size))
 
     def _measure_calls(self, tree: Path, number: int) -> None:
-        """System calls, of the big files only, in dumps that are not timed."""
+        """Count system calls, only with the big files, in separate dumps that are not timed."""
         if not tree.name.endswith("MiB") or (self.quick and number > 1):
             return
         file = SCRATCH / "calls"
@@ -177,12 +177,12 @@ class Bench:
 
 
 def label(tree: Path) -> str:
-    """What a tree is called in the figures."""
+    """The name of a tree in the figures."""
     return tree.name.replace("-", " ")
 
 
 def main() -> int:
-    """All rounds of all trees."""
+    """Run all rounds with all trees."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--program", choices=_TARS, default="GNUTAR")
     parser.add_argument("--rounds", type=int, default=5)

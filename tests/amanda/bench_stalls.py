@@ -1,8 +1,8 @@
-"""What dumps that stand still cost the others, and the client; with both Amandas in turn, for scripts/bench-stalls.sh.
+"""What stalled dumps cost the others, and the client; with both Amandas in turn, for scripts/bench-stalls.sh.
 
   - the speed of two dumps beside a third that is stopped for some seconds, and of the same two alone;
   - amandad's memory, processor time and wake-ups over ten seconds while all of its dumps are stopped.
-Prints lines of group, case, variant, metric and value, separated by tabs. All else goes to the standard error.
+Prints lines of group, case, variant, metric and value, separated by tabs. Everything else goes to standard error.
 """
 
 import argparse
@@ -23,26 +23,26 @@ from harness.measured import MemoryServer, both_amandas, figure, keep_in_memory,
 from harness.processes import others, resident, running, shared_memory, state_of, ticks, wait_until, wake_ups
 
 DATA = SCRATCH / "data"
-# Dumps go to the holding disk and no further. Without a tape only what is not reserved for incremental dumps may be used.
+# Dumps stay on the holding disk. Without a tape they may only use what is not reserved for incremental dumps.
 _WORDS = ("--no-taper", "-oreserve=0")
 _NAMES = "one", "two", "three"
 _IDLE_SECONDS = 10
 
 
 def costs(amandad: int) -> dict[str, float]:
-    """What an amandad has cost so far, and all processes of the client."""
+    """What an amandad, and all processes of the client, have cost so far."""
     return {"amandad: resident MiB": round(resident(amandad) / 1024, 1), "amandad: CPU ticks": ticks(amandad),
             "amandad: wake-ups": wake_ups(amandad), "all client processes: CPU ticks": sum(map(ticks, running()))}
 
 
 def image_bytes(log: str, disk: str) -> int:
-    """How large a dump was."""
+    """The size of a dump."""
     (size,) = re.findall(rf"^SUCCESS dumper localhost {disk} [0-9]+ 0 [0-9a-f]+:([0-9]+) ", log, re.MULTILINE)
     return int(size)
 
 
 def check_client(amanda: Installation) -> None:
-    """The client's debug files tell of no error, and nothing of it is left."""
+    """Check that the client's debug files report no error, and that none of its processes is left."""
     files = [path for folder in ("amandad", "client") for path in (amanda.debug / folder).rglob("*.debug")]
     assert files and error_lines(files) == [], error_lines(files)
     assert wait_until(lambda: not others()), f"still running: {others()}"
@@ -61,12 +61,12 @@ class Bench:
             write_random(DATA / name / "file", self.megabytes)
         write_random(DATA / "idle", 32)
         for number in range(self.dumps):
-            # Folders of their own tell the dumps apart.
+            # Separate folders distinguish the dumps.
             (DATA / f"same{number}").mkdir()
             (DATA / f"same{number}/file").hardlink_to(DATA / "idle")
 
     def speeds(self, variant: str, auth: str, order: tuple[str, ...]) -> None:
-        """Both speeds, in MB/s, from memory to memory."""
+        """Measure both speeds, in MB/s, from memory to memory."""
         measures = {"beside": self._speed_beside, "alone": self._speed_alone}
         speed = {name: measures[name](self.amandas[variant], auth) for name in order}
         stopped, alone = f"{auth}, two dumps, a third one stopped", f"{auth}, two dumps alone"
@@ -108,7 +108,7 @@ class Bench:
         return speed
 
     def _speed(self, server: MemoryServer, dumps: GatedDumps) -> float:
-        """How many MB/s the dumps of two and three make together, from the opening of the gate to the end of the second."""
+        """The combined MB/s of the dumps of two and three, from the opening of the gate to the end of the second."""
         server.warm(self.megabytes * 3)
         self.gate.open()
         start = time.monotonic()
@@ -118,7 +118,7 @@ class Bench:
         return sum(image_bytes(log, disk) for disk in ("two", "three")) / seconds / 1e6
 
     def idle(self, variant: str) -> None:
-        """So many dumps of four streams each, all of whose dumpers are stopped, so that nothing can move."""
+        """Measure several dumps of four streams each while all their dumpers are stopped, so that nothing can move."""
         names = [f"same{number}" for number in range(self.dumps)]
         with self._server(self.amandas[variant], "bsd", *names, at_once=self.dumps) as server:
             dumps = GatedDumps(server, self.gate, words=_WORDS)
@@ -148,14 +148,14 @@ class Bench:
 
     @staticmethod
     def _is_quiet(amandad: int) -> bool:
-        """Whether nothing of amandad or of its dumps uses the processor for three seconds."""
+        """Whether neither amandad nor its dumps use the processor for three seconds."""
         before = costs(amandad)
         time.sleep(3)
         return costs(amandad) == before
 
 
 def main() -> int:
-    """All rounds. Which speed is measured first changes from round to round."""
+    """Run all rounds. The speed measured first alternates."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--auths", nargs="+", default=["bsd", "bsdudp"])
     parser.add_argument("--rounds", type=int, default=5)

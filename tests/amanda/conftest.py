@@ -1,4 +1,4 @@
-"""Fixtures. Run through scripts/test-amanda.sh, which makes the sandbox and says what is needed."""
+"""Fixtures. Run the tests through scripts/test-amanda.sh, which makes the sandbox."""
 
 import os
 import re
@@ -9,7 +9,7 @@ from typing import Any, Callable, Iterator
 
 import pytest
 
-# For failures to show what differs.
+# Lets failures show what differs.
 pytest.register_assert_rewrite("harness.gate", "harness.whole_backup")
 
 from harness import dataset
@@ -23,7 +23,7 @@ from harness.server import Server
 
 @pytest.fixture(scope="session")
 def installed() -> Installation:
-    """The installed Amanda, once a run."""
+    """The installed Amanda, once per run."""
     installation = Installation()
     installation.lay_over()
     return installation
@@ -31,7 +31,7 @@ def installed() -> Installation:
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """Keep the logs of a test that has failed, and say where."""
+    """Keep the logs of a failed test, and say where."""
     report = (yield).get_result()
     amanda = item.funcargs.get("amanda")
     if report.failed and amanda:
@@ -42,12 +42,12 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 @pytest.fixture
 def amanda(installed: Installation) -> Iterator[Installation]:
-    """The installed Amanda, as new. At the test's end no process of the client may be left."""
+    """The installed Amanda, reset. At the test's end no process of the client may be left."""
     installed.reset()
     yield installed
     left = {} if wait_until(lambda: not running(), 30) else running()
     for pid in left:
-        # The next test is to begin without them.
+        # The next test must begin without them.
         send_signal(pid, signal.SIGKILL)
     assert not left, f"still running: {left}"
 
@@ -59,7 +59,7 @@ def nothing_left(amanda: Installation) -> Iterator[None]:
     wait_until(lambda: not others() and not shared_memory())
     processes, memory = others(), shared_memory()
     for pid in processes:
-        # The next test is to begin without them.
+        # The next test must begin without them.
         send_signal(pid, signal.SIGKILL)
     for name in memory:
         Path("/dev/shm", name).unlink(missing_ok=True)
@@ -67,7 +67,7 @@ def nothing_left(amanda: Installation) -> Iterator[None]:
 
 
 def _directory_of(content: bytes) -> Path:
-    """A directory to be dumped, which holds one file."""
+    """A directory to dump, with one file."""
     directory = SCRATCH / "data" / os.urandom(4).hex()
     directory.mkdir(parents=True)
     (directory / "file").write_bytes(content)
@@ -76,18 +76,18 @@ def _directory_of(content: bytes) -> Path:
 
 @pytest.fixture
 def data() -> Path:
-    """A directory to be dumped, which holds one file of 8 MiB of random bytes."""
+    """A directory to dump, with one file of 8 MiB of random bytes."""
     return _directory_of(os.urandom(8 << 20))
 
 
 @pytest.fixture
 def large() -> Path:
-    """A directory to be dumped, of more than the sockets and pipes between its dump and the peer hold: 128 MiB."""
+    """A directory to dump, larger than the sockets and pipes between its dump and the peer hold: 128 MiB."""
     return _directory_of(os.urandom(1 << 20) * 128)
 
 
 def _makes(kind: Callable[..., Any], amanda: Installation) -> Iterator[Callable[..., Any]]:
-    """Makes things of this kind, and closes them at the test's end."""
+    """Makes objects of this kind, and closes them at the test's end."""
     made: list[Any] = []
 
     def make(**options: object) -> Any:
@@ -129,13 +129,13 @@ def server(amanda: Installation) -> Iterator[Callable[..., Server]]:
 
 @pytest.fixture(scope="session")
 def gate(installed: Installation) -> Gate:
-    """Where every tar waits (see Gate)."""
+    """The gate at which every tar waits (see Gate)."""
     return Gate()
 
 
 @pytest.fixture
 def folder() -> Iterator[Callable[..., Path]]:
-    """Makes directories to be dumped, each with a number of small files and all kinds of names, or with so many MiB in big files."""
+    """Makes directories to dump, each with the given number of small files and all kinds of names, or the given MiB in big files."""
     made: list[Path] = []
 
     def make(files: int = 0, megabytes: int = 0) -> Path:

@@ -1,13 +1,13 @@
 """Random faults at random moments over real dumps, for as long as wanted: `make storm SECONDS=…`.
 
-Each round makes one to three dumps and lets one thing go wrong. What must hold afterwards:
-  - a dump that is called done restores to its source; one that is not is told of within a minute;
-  - a dump that the fault was not for is done;
-  - nothing is left running, nor in shared memory;
+Each round makes one to three dumps and injects one fault. What must hold afterwards:
+  - a dump reported as done restores to its source; any other is reported as failed within a minute;
+  - a dump that was not the fault's target is done;
+  - nothing is left running, or in shared memory;
   - the next dump is done.
 Most rounds speak Amanda's protocol themselves (storm_peer.py); every tenth runs a real amdump and amfetchdump (storm_server.py).
-All choices of a round come from the seed and the round's number, so that SEED=… ROUND=… repeats it; when exactly a fault meets
-the dumps is left to the machine.
+All choices of a round come from the seed and the round's number, so that SEED=… ROUND=… repeats it; the exact moment of a
+fault depends on the machine.
 """
 
 import argparse
@@ -30,7 +30,7 @@ SERVER_EVERY = 10
 
 
 class Storm:
-    """The rounds and what came of them."""
+    """The rounds and their results."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
@@ -42,7 +42,7 @@ class Storm:
         self.world = World(amanda, Programs(), sources(SCRATCH / "data"))
 
     def round(self, number: int) -> None:
-        """One round; what was wrong is printed, and its logs are kept."""
+        """Run one round; print what was wrong, and keep its logs."""
         chance = random.Random(f"{self.seed} {number}")
         kind = ServerRound if number % SERVER_EVERY == SERVER_EVERY - 1 else PeerRound
         one = kind(self.world, chance)
@@ -50,7 +50,7 @@ class Storm:
         try:
             one.run()
         except Exception as wrong:
-            # What the harness did not expect ends the round, not the storm.
+            # An error that the harness did not expect ends the round, not the storm.
             if not isinstance(wrong, Wrong):
                 traceback.print_exc()
             self.counts["wrong"] += 1
@@ -65,7 +65,7 @@ class Storm:
         self.faults[one.fault_name + ("" if one.met else " (met nothing)")] += 1
 
     def run(self, seconds: float) -> None:
-        """Rounds for so long."""
+        """Run rounds for the given time."""
         deadline, told = time.monotonic() + seconds, time.monotonic()
         for number in itertools.count():
             if time.monotonic() > deadline:
@@ -94,7 +94,7 @@ def main() -> int:
     seed = random.SystemRandom().randrange(1 << 32) if options.seed is None else options.seed
     print(f"storm: seed {seed}", flush=True)
     storm = Storm(seed)
-    # Whoever ends the storm early gets the figures, too.
+    # The figures are also printed when the storm is ended early.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt):
         if options.round is not None:

@@ -1,4 +1,4 @@
-"""Rounds of a storm in which the server is the test itself: quick, and with every misbehaviour that a server may have."""
+"""Rounds of a storm in which the test itself is the server: quick, and with every possible misbehaviour of a server."""
 
 import contextlib
 import gzip
@@ -11,13 +11,13 @@ from harness.peer import dump_request
 from harness.session import DATAGRAM, FRAMED, Reading, Session
 from storm_world import GONE, PROGRAMS, Source, World, Wrong
 
-# Within so many seconds it must be known of each dump whether it is done.
+# Seconds until each dump must have been reported as done or failed.
 TOLD = 60
 
 
 @dataclass(frozen=True)
 class Order:
-    """A dump to be asked for."""
+    """A dump to request."""
 
     source: Source
     program: str
@@ -62,7 +62,7 @@ class PeerRound:
         return f"{self.fault.name}; {self.auth}; {orders}; at {self.at_bytes} bytes or {self.at_seconds:.3f} s{' paused' * self.paused}"
 
     def run(self) -> None:
-        """The round. Raises Wrong."""
+        """Run the round. Raises Wrong."""
         (self.world.amanda.prefix / "var/bsdtar").mkdir(exist_ok=True)
         self.world.amanda.give(self.world.amanda.prefix / "var/bsdtar")
         with contextlib.ExitStack() as undo:
@@ -98,7 +98,7 @@ class PeerRound:
         while not session.over and (session.received < self.at_bytes if self.at_bytes else time.monotonic() < begun + self.at_seconds):
             session.step(0.01)
         if self.paused:
-            # All pipes and buffers fill.
+            # Lets all pipes and buffers fill.
             time.sleep(0.2)
 
     @staticmethod
@@ -132,7 +132,7 @@ class PeerRound:
             raise Wrong(f"called done, but of its index {sorted(listed ^ order.source.index)[:3]} differ: {self._tell(reading)}")
 
     def _dump_again(self, session: Session) -> None:
-        """The next dump: from the same amandad if it was to suffer no harm, else from a new one."""
+        """Make the next dump: from the same amandad if the fault must not harm it, else from a new one."""
         self.world.programs.forgive()
         order = Order(self.world.sources[-1], "GNUTAR", False)
         same = self.fault.harms == NOBODY and self.auth in FRAMED and session.channels

@@ -12,10 +12,10 @@ from storm_world import GONE, PROGRAMS, World, Wrong
 
 _HARMLESS, _HARMFUL = False, True
 _VICTIMS = ("amandad", "sendbackup", "tar", "bsdtar", "gzip", "amgtar", "ambsdtar")
-# Without its dumper upstream's driver waits for ever.
+# Without its dumper upstream's driver waits forever.
 _LOST_DUMPER = "the dumper is killed (amdump)"
-# Nothing tells of a server that has gone when a reply was a datagram: amandad sends it rep-tries times, each ACK_TIMEOUT seconds
-# after the last.
+# When a reply is a datagram, nothing reveals that its server has gone: amandad sends it rep-tries times, each ACK_TIMEOUT
+# seconds after the last.
 UNACKNOWLEDGED = 5 * 10
 
 
@@ -63,7 +63,7 @@ class ServerRound:
         return f"{self.fault_name}; {self.auth}; {disks}; after {self.delay:.3f} s"
 
     def run(self) -> None:
-        """The round. Raises Wrong."""
+        """Run the round. Raises Wrong."""
         server = self._server()
         try:
             if self.fault_name == _LOST_DUMPER:
@@ -87,7 +87,7 @@ class ServerRound:
         return server
 
     def _lose_dumper(self, server: Server) -> None:
-        """Only the client's side is looked at: it must notice and end."""
+        """Check only the client's side: it must notice and end."""
         process = server.begin_amdump()
         wait_until(lambda: running({"sendbackup"}) or process.poll() is not None, 60)
         time.sleep(self.delay)
@@ -100,7 +100,7 @@ class ServerRound:
         process.wait()
 
     def _disturbed(self, server: Server) -> Run:
-        """The run with the fault in it."""
+        """Make the run with the fault."""
         for _ in range(3):
             process = server.begin_amdump()
             wait_until(lambda: running({"sendbackup"}) or process.poll() is not None, 60)

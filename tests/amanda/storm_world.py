@@ -15,19 +15,19 @@ from harness.processes import CLIENT, running, wait_until
 from harness.programs import Programs
 from harness.server import SERVER
 
-# What makes dumps, and what restores them.
+# The programs that make dumps, and those that restore them.
 PROGRAMS = {"GNUTAR": "tar", "amgtar": "tar", "ambsdtar": "bsdtar"}
-# Within so many seconds all must be gone once a server has gone.
+# Seconds until all must be gone once a server has gone.
 GONE = 30
 
 
 class Wrong(Exception):
-    """Something that must hold does not."""
+    """Something does not hold that must."""
 
 
 @dataclass
 class Source:
-    """A directory to be dumped and what a restore of it must be."""
+    """A directory to dump, and what its restore must be."""
 
     path: Path
     described: dict[str, tuple]
@@ -62,14 +62,14 @@ def sources(directory: Path) -> list[Source]:
 
 @dataclass
 class World:
-    """The Amanda, its programs and its data. The last source is small: for the dump after the storm."""
+    """An Amanda, its programs and its data. The last source is small, for the dump after the storm."""
 
     amanda: Installation
     programs: Programs
     sources: list[Source] = field(default_factory=list)
 
     def begin(self) -> None:
-        """Forget the logs and the orphans of the rounds before."""
+        """Remove the logs and orphans of earlier rounds."""
         with contextlib.suppress(ChildProcessError):
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
@@ -80,7 +80,7 @@ class World:
         self.amanda.configure_client(self.amanda.make_certificates())
 
     def check_nothing_left(self) -> None:
-        """No process of any dump, and nothing in shared memory but what the server's own programs leave (upstream's fault)."""
+        """Check that no process of a dump is left, and only the server's own shared memory (an upstream fault)."""
         names = CLIENT | SERVER
         if not wait_until(lambda: not running(names), GONE):
             raise Wrong(f"still running after {GONE} s: {running(names)}")
@@ -93,12 +93,12 @@ class World:
 
     @staticmethod
     def empty_shared_memory() -> None:
-        """Remove all that is in it."""
+        """Remove everything in shared memory."""
         for name in os.listdir("/dev/shm"):
             (Path("/dev/shm") / name).unlink()
 
     def check_restore(self, archive: bytes, source: Source, program: str) -> None:
-        """A dump that is called done is whole."""
+        """Check that a dump reported as done is whole."""
         try:
             extract(archive, SCRATCH / "restored", program)
         except AssertionError as error:
@@ -109,7 +109,7 @@ class World:
             raise Wrong(f"called done, but {len(different)} names differ, the first of them {different[0]}")
 
     def tidy(self, names: set[str] = CLIENT | SERVER) -> None:
-        """End what is left, so that what comes next starts anew."""
+        """End what is left, so that the next round starts fresh."""
         for pid in running(names):
             send_signal(pid, signal.SIGCONT)
             send_signal(pid, signal.SIGKILL)

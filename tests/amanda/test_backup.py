@@ -1,4 +1,4 @@
-"""Whole backups with a real server, of every kind: enough files and bytes to fill every pipe several times, not to be measured.
+"""Whole backups of every kind with a real server: enough files and bytes to fill every pipe several times, too few to measure.
 
 Each class is a backup; what must hold for it is in harness/whole_backup.py.
 """

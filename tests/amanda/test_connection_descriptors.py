@@ -1,4 +1,4 @@
-"""What a connection and a service own outlive their use, and no longer."""
+"""Descriptors and pids of a connection or a service stay valid as long as they are used, and no longer."""
 
 from pathlib import Path
 
@@ -10,15 +10,15 @@ LAST_PID = Path("/proc/sys/kernel/ns_last_pid")
 
 
 def test_a_tls_connection_keeps_its_descriptors_until_all_is_written(amanda, peer, large):
-    """The server reads slowly: what amandad still writes must not go to another file of that number."""
+    """The server reads slowly: what amandad still writes must not go to another file with that descriptor number."""
     amanda.configure_client(amanda.make_certificates())
     server = peer(auth="ssl")
     streams = server.begin_dump(dump_request(str(large), auth="SSL"))
     while streams.get(server.receive()[0]) != "DATA":
         pass
     assert wait_until(lambda: nothing_more_fits(server.socket.fileno()), 20)
-    # The refusals wait behind the data, more of them than may still fit, and less than what ends a connection. The first is looked
-    # up. At what is no token amandad ends the connection, and the service goes.
+    # The refusals wait behind the data: more than fits, but less than ends a connection. The first is looked
+    # up. At bytes that are no token amandad ends the connection and the service.
     server.send_packet(REQ, request("noop", user="nobody"), handle=77)
     assert wait_until(lambda: amanda.debug_matches("amandad", "accept error: user nobody"))
     for handle in range(78, 78 + 2000):
@@ -36,7 +36,7 @@ def test_a_tls_connection_keeps_its_descriptors_until_all_is_written(amanda, pee
 
 
 def run_noop(server: Peer) -> int:
-    """Ask for noop up to its reply, which is not acknowledged: the number that its process had."""
+    """Ask for noop up to its reply, without acknowledging it: the pid of its process."""
     server.send_packet(REQ, request("noop", "OPTIONS features=ff;hostname=localhost;"), handle=1)
     found: list[int] = []
     assert wait_until(lambda: found.extend(pid for pid in children(server.process.pid) if name_of(pid) == "noop") or found,
@@ -46,7 +46,7 @@ def run_noop(server: Peer) -> int:
 
 
 def test_the_number_of_a_reaped_process_is_nobodys(amanda, peer, large):
-    """The next service's process has the same number: it is neither waited for nor terminated in the place of the first."""
+    """The next service's process has the same pid: it is neither waited for nor terminated instead of the first."""
     server = peer()
     # From now on it is known who may ask for a dump: no process is begun to find out.
     server.dump(dump_request(str(large), level=1), keep=False)
@@ -61,5 +61,5 @@ def test_the_number_of_a_reaped_process_is_nobodys(amanda, peer, large):
         assert token, "the connection has ended"
     server.send_packet(ACK, handle=2)
     assert not server.finish_dump(streams, keep=False).failed
-    # What amandad says before it terminates one that goes on for four seconds.
+    # amandad says this before it terminates a process that goes on for four seconds.
     assert amanda.debug_matches("amandad", f"process {number} has not ended") == []

@@ -1,4 +1,4 @@
-"""A connection that is lost at any stage of a dump: amandad ends, and takes all it began with it."""
+"""A connection is lost at any stage of a dump: amandad ends, with everything it started."""
 
 import signal
 import socket
@@ -10,7 +10,7 @@ from harness.installation import Installation
 from harness.peer import ACK, REP, REQ, Dump, Peer, dump_request, streams_of
 from harness.processes import running, wait_until
 
-# What a debug file of amandad's must not say.
+# What amandad's debug file must not contain.
 FATAL = r"critical \(fatal\)|event_\w+: |assert|no such event"
 
 
@@ -44,7 +44,7 @@ STAGES = [before_the_reply, before_the_acknowledgment, at_the_acknowledgment, am
 
 
 def all_ends(amanda: Installation, peer: Peer, statuses: tuple[int, ...] = (0,)) -> None:
-    """amandad ends by itself, with nothing fatal, and leaves no process."""
+    """Check that amandad ends by itself, without a fatal error, and leaves no process."""
     assert peer.exit_status(20) in statuses
     assert wait_until(lambda: not running(), 20), running()
     assert amanda.debug_files("amandad") and amanda.debug_matches("amandad", FATAL) == []
@@ -60,7 +60,7 @@ def test_a_reset(amanda, peer, large, stage):
 
 @pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.__name__)
 def test_a_close(amanda, peer, large, stage):
-    """What has not been read is then reset, too, if there is any."""
+    """If data is unread, the connection is reset."""
     server = peer()
     stage(server, str(large))
     server.socket.close()
@@ -69,7 +69,7 @@ def test_a_close(amanda, peer, large, stage):
 
 @pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.__name__)
 def test_a_half_close(amanda, peer, large, stage):
-    """The server still reads: it gets the end of the connection."""
+    """The server still reads, and gets the end of the connection."""
     server = peer()
     stage(server, str(large))
     server.socket.shutdown(socket.SHUT_WR)
@@ -126,7 +126,7 @@ def test_a_refused_repetition_changes_nothing_for_the_service(peer, data, stage)
 
 
 def test_a_killed_amandad_does_not_end_the_streams_of_a_dump(datagram_peer, large):
-    """Under bsd the end of a connection is the end of its stream: a dumper that compares no checksums takes what came for the whole."""
+    """Under bsd the end of a connection is the end of its stream: a dumper that compares no checksums takes a part for the whole."""
     server = datagram_peer(auth="bsd")
     streams, connection = server.begin_dump(dump_request(str(large), auth="BSD"))
     dump = Dump()

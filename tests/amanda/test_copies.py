@@ -1,4 +1,4 @@
-"""What is sent is what the checksum is of, whatever writes it and whatever becomes of its file meanwhile."""
+"""The checksum covers exactly what is sent, whatever writes it and however its file changes meanwhile."""
 
 import os
 import threading
@@ -14,7 +14,7 @@ SIZE = 64 << 20
 
 
 class Changing:
-    """A file that changes for as long as the context lasts."""
+    """A file that changes while the context lasts."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.over = path, threading.Event()
@@ -56,7 +56,7 @@ def test_an_application_that_sends_pages_of_a_file(amanda, peer, busy):
 
 @pytest.mark.parametrize("kind", ["compress", "encrypt"])
 def test_a_filter_that_sends_pages_of_a_file(peer, data, busy, kind):
-    """What a filter writes is its own matter, too."""
+    """A filter may write in the same way."""
     program = SCRATCH / "sending-filter"
     program.write_text(f"#!/bin/sh\ncat >/dev/null\nexec busybox cat {busy}\n")
     program.chmod(0o755)

@@ -1,4 +1,4 @@
-"""The faults of a storm that are worth a test each: `make storm` finds more moments for them."""
+"""The faults of a storm that deserve a test each: `make storm` tries them at more moments."""
 
 import os
 import random
@@ -36,7 +36,7 @@ def session(amanda: Installation) -> Iterator[Callable[[str], Session]]:
 
 
 def begin(session: Session, directory: Path, name: str, size: int = 16 << 20) -> Reading:
-    """Begin a dump of a new directory, and read some of it: the rest fills all pipes and buffers, and waits."""
+    """Begin a dump of a new directory, and read part of it: the rest fills all pipes and buffers, and waits."""
     source = directory / name
     source.mkdir()
     (source / "file").write_bytes(os.urandom(size))
@@ -50,7 +50,7 @@ def begin(session: Session, directory: Path, name: str, size: int = 16 << 20) ->
 
 
 def assert_whole(reading: Reading) -> None:
-    """A dump is done and holds its source."""
+    """Check that a dump is done and equals its source."""
     assert reading.done, reading.dump.messages
     assert not reading.dump.strange, reading.dump.messages
     extract(reading.dump.data, SCRATCH / "restored")
@@ -58,7 +58,7 @@ def assert_whole(reading: Reading) -> None:
 
 
 def assert_nothing_left() -> None:
-    """No process of a dump, and nothing in shared memory."""
+    """Check that no process of a dump is left, and no shared memory."""
     assert wait_until(lambda: not running(), 10), f"still running: {running()}"
     assert os.listdir("/dev/shm") == []
 
@@ -85,7 +85,7 @@ def test_a_dump_whose_sendbackup_is_killed_has_failed_and_nothing_is_left(sessio
 
 @pytest.fixture
 def dying_sendbackup(amanda: Installation) -> Iterator[None]:
-    """A sendbackup that ends when it has said which streams it has, before its header."""
+    """A sendbackup that ends after it has named its streams, before its header."""
     true = amanda.libexec / "sendbackup"
     kept = true.rename(true.with_name("sendbackup.kept"))
     true.write_text("#!/bin/sh\ncat >/dev/null\necho 'CONNECT DATA 150 MESG 151 INDEX 152 STATE 153'\necho 'OPTIONS ;'\necho\nexit 1\n")
@@ -142,7 +142,7 @@ def test_a_connection_that_repeats_its_dump_and_opens_many_handles(session, data
         connection.send(100 + number, bytes([kind]) + body.encode() + b"\0")
     assert one.finish(30)
     assert_whole(reading)
-    # What the dump itself had is gone, and nothing has come.
+    # The dump's own descriptors are gone, and there are no new ones.
     assert wait_until(lambda: set(descriptors(one.process.pid)) <= before, 10)
     one.drop()
     assert one.peer.exit_status(10) == 0

@@ -1,4 +1,4 @@
-"""A filter on the client that does not filter everything makes the dump fail, whatever it says at its end."""
+"""A client filter that does not filter everything makes the dump fail, whatever its status."""
 
 import gzip
 import os
@@ -16,7 +16,7 @@ ROLES = ("compress", "encrypt", "both")
 
 
 def filter_program(fault: str) -> str:
-    """The path of a filter that goes wrong like this."""
+    """The path of a filter with this fault."""
     path = SCRATCH / f"filter-{fault}"
     copy_program("filter", path)
     return str(path)
@@ -31,7 +31,7 @@ def filters(role: str, fault: str) -> str:
 
 
 def filtered_dump(amanda: Installation, peer, data, role: str, fault: str, application: str = "") -> Dump:
-    """A dump through such filters."""
+    """Make a dump through such filters."""
     return peer().dump(dump_request(str(data), application=application, filters=filters(role, fault)))
 
 
@@ -64,7 +64,7 @@ def test_gzip_filters_everything(peer, data, application):
 
 @pytest.mark.parametrize("role", ROLES)
 def test_a_filter_that_leaves_before_the_last_bytes_fails(amanda, peer, data, role):
-    """What it did not read fits into a pipe, so that no write fails."""
+    """What the filter did not read fits into a pipe, so that no write fails."""
     (data / "file").write_bytes(os.urandom((1 << 20) + 30000))
     dump = filtered_dump(amanda, peer, data, role, "leaves")
     assert dump.failed and dump.errors, dump.messages
@@ -72,7 +72,7 @@ def test_a_filter_that_leaves_before_the_last_bytes_fails(amanda, peer, data, ro
 
 @pytest.mark.parametrize("application", ["", "amgtar"], ids=["GNUTAR", "amgtar"])
 def test_the_checksum_of_what_failed_is_that_of_what_was_read(amanda, peer, data, application):
-    """0 would say that none is reported."""
+    """0 would mean that none is reported."""
     dump = filtered_dump(amanda, peer, data, "compress", "closes-output", application)
     assert dump.failed
     native = dump.checksum("native")

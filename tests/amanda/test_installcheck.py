@@ -1,6 +1,6 @@
 """Upstream's own tests give the same results with the patches as without.
 
-upstream.txt is what they give without, as upstream does not change. It was made by
+upstream.txt has the results without, as upstream does not change. It was made by
     AMRELAY=upstream scripts/test-amanda.sh tests/amanda/test_installcheck.py
     cat build/run/upstream-tests/installcheck/*.txt >tests/amanda/installcheck/upstream.txt
 """
@@ -17,7 +17,7 @@ _EXPECTED = Path(__file__).parent / "installcheck/upstream.txt"
 
 @pytest.fixture(scope="module")
 def kept(installed: Installation) -> Path:
-    """Where the results are kept, and what the tests printed."""
+    """The folder for the results and the tests' output."""
     directory = installed.kept / "installcheck"
     directory.mkdir(parents=True, exist_ok=True)
     return directory

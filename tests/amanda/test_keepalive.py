@@ -1,4 +1,4 @@
-"""Connections are probed before a firewall forgets them: the settings of amandad's own sockets are read."""
+"""Connections are probed before a firewall forgets them: the tests read the settings of amandad's sockets."""
 
 import ctypes
 import os
@@ -29,7 +29,7 @@ def sockets_of(pid: int) -> list[socket.socket]:
 
 
 def probing(connected: socket.socket) -> tuple[int, int, int] | None:
-    """When a connection is probed; None if it is not."""
+    """A connection's probe settings; None if it is not probed."""
     if not connected.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE):
         return None
     options = socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT
@@ -38,7 +38,7 @@ def probing(connected: socket.socket) -> tuple[int, int, int] | None:
 
 
 def connections_of(pid: int) -> dict[tuple, tuple[int, int, int] | None]:
-    """When each TCP connection of a process is probed, by the peer's address."""
+    """The probe settings of each TCP connection of a process, by the peer's address."""
     found = {}
     for one in sockets_of(pid):
         with one:
@@ -69,7 +69,7 @@ def test_the_connections_to_ports_are_probed(datagram_peer, large, auth, count):
 
 @pytest.mark.parametrize("auth", ["ssl", "krb5"])
 def test_a_connection_with_a_handshake_is_probed_before_it(amanda: Installation, auth):
-    """Neither ends well here; what amandad set remains with the connection."""
+    """Neither handshake succeeds here, but amandad's settings remain on the connection."""
     with listener() as taking, socket.create_connection(taking.getsockname()) as server:
         accepted, _ = taking.accept()
         with accepted:

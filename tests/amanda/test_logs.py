@@ -1,4 +1,4 @@
-"""amandad's dumps wait neither for the file system of its debug file, nor for the machine's log, nor for a server of services."""
+"""amandad's dumps wait neither for the file system of its debug file, nor for the system log, nor for a server of service ports."""
 
 import contextlib
 import signal
@@ -20,7 +20,7 @@ LOST = r"^amandad: \d+ bytes of this file are lost: its file system did not take
 
 
 def end_client() -> None:
-    """End what holds a file system that is to be unmounted: where a test fails, the client may still be at work."""
+    """End the processes on a file system before unmounting it: after a failed test the client may still be running."""
     for pid in running():
         send_signal(pid, signal.SIGKILL)
     wait_until(lambda: not running())
@@ -28,7 +28,7 @@ def end_client() -> None:
 
 @pytest.fixture
 def freeze(amanda: Installation) -> Iterator[Callable[[bool], None]]:
-    """Have amandad's debug files, on a file system of their own, hang; or let them go on."""
+    """Makes amandad's debug files, on a separate file system, hang; or lets them go on."""
     directory, image = amanda.debug / "amandad", SCRATCH / "debug.img"
     directory.mkdir()
     with image.open("wb") as file:
@@ -59,7 +59,7 @@ def test_a_debug_file_that_hangs_stops_no_dump(amanda, peer, large, freeze):
     server.continue_dump(dump, streams, keep=False)
     assert not dump.failed, dump.messages
     server.socket.close()
-    # The debug file hangs still.
+    # The debug file still hangs.
     assert server.exit_status() == 0
     freeze(False)
     assert wait_until(lambda: not running({"amandad-log"}))
@@ -77,7 +77,7 @@ def test_what_a_hanging_debug_file_would_have_held_is_bounded_and_counted(amanda
     [tar] = running({"tar"})
     send_signal(tar, signal.SIGSTOP)
     freeze(True)
-    # amandad writes who is refused, and why, more than three times each.
+    # amandad logs each refusal, and the reason, more than three times.
     unknown = request("nothing", user="u" * 900)
     for handle in range(1000, 1000 + FLOOD // 2700):
         server.send_packet(REQ, unknown, handle=handle)
@@ -107,7 +107,7 @@ def test_what_was_said_before_a_signal_is_in_the_debug_file(amanda, peer, data, 
 
 @pytest.fixture
 def full_log(amanda: Installation) -> Iterator[socket.socket]:
-    """The machine's log: a daemon that reads nothing, and whose queue is full."""
+    """The system log: a daemon that reads nothing, and whose queue is full."""
     upper, work = SCRATCH / "dev-upper", SCRATCH / "dev-work"
     for directory in upper, work:
         directory.mkdir(exist_ok=True)
@@ -132,7 +132,7 @@ def test_a_log_daemon_that_hangs_stops_no_dump(datagram_peer, large, full_log):
     streams, connection = server.begin_dump(dump_request(str(large), auth="BSDUDP"))
     dump = Dump()
     connection.continue_dump(dump, streams, size=1, keep=False)
-    # amandad warns of what belongs to no stream.
+    # amandad warns about a token that belongs to no stream.
     connection.send_token(4711, b"nobody's")
     connection.continue_dump(dump, streams, keep=False)
     assert not dump.failed, dump.messages

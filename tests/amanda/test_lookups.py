@@ -1,7 +1,7 @@
-"""amandad's loop waits for nobody whom it asks about a request: a name server that is silent, a home directory that hangs.
+"""amandad's loop does not wait for look-ups about a request: for a silent name server, or a hanging home directory.
 
-The name server takes queries and never answers. The home directory's .amandahosts is a pipe: who opens it waits for a writer, as
-for a file server that has gone. Amanda accepts what is written to it as the file's lines, so that a test can end the waiting.
+The name server takes queries and never answers. The home directory's .amandahosts is a pipe: opening it blocks until there is a
+writer, as with a file server that has gone. Amanda reads what is written to it as the file's lines, so that a test can end the wait.
 """
 
 import os
@@ -16,14 +16,14 @@ from harness.installation import SCRATCH, Installation
 from harness.peer import ACK, NAK, REP, REQ, DatagramPeer, Dump, Peer, datagram_socket, dump_request, request
 from harness.processes import children, descriptors, running, wait_until
 
-# More than the sockets and pipes between amandad and its peer hold: what is read beyond has been passed on since.
+# More than the sockets and pipes between amandad and its peer hold: further bytes have been passed on since.
 ON_ITS_WAY = 32 << 20
 NOOP = request("noop", "OPTIONS features=" + "f" * 40 + ";")
 
 
 @pytest.fixture
 def name_server(amanda: Installation) -> Iterator[socket.socket]:
-    """A name server that never answers. It is asked about all addresses but 127.0.0.1, with the patience of minutes."""
+    """A name server that never answers. All addresses except 127.0.0.1 are looked up there, with timeouts of minutes."""
     nsswitch, resolv = Path("/etc/nsswitch.conf"), Path("/etc/resolv.conf")
     before = nsswitch.read_text()
     nsswitch.write_text(before.replace("hosts: files", "hosts: files dns"))
@@ -37,7 +37,7 @@ def name_server(amanda: Installation) -> Iterator[socket.socket]:
 
 @pytest.fixture
 def hanging_home(amanda: Installation) -> Iterator[Callable[[], Path]]:
-    """Makes the home directory hang from the call on."""
+    """Makes the home directory hang when called."""
     hosts = amanda.home / ".amandahosts"
 
     def hang() -> Path:
@@ -51,7 +51,7 @@ def hanging_home(amanda: Installation) -> Iterator[Callable[[], Path]]:
 
 
 def opened(pipe: Path) -> int:
-    """The pipe's writing end, once somebody has been waiting for it."""
+    """The pipe's writing end, once somebody waits for it."""
     found: list[int] = []
 
     def try_to_open() -> bool:
@@ -66,24 +66,24 @@ def opened(pipe: Path) -> int:
 
 
 def relent(pipe: Path, *lines: str) -> None:
-    """Let the home directory go on, with these lines for whoever waits for them."""
+    """Let the home directory go on, with these lines for its reader."""
     writing = opened(pipe)
     os.write(writing, "".join(f"{line}\n" for line in lines).encode())
     os.close(writing)
 
 
 def helpers(pid: int) -> list[int]:
-    """The processes in which an amandad looks something up."""
+    """The look-up processes of an amandad."""
     return sorted(running({"amandad"}).keys() & set(children(pid)))
 
 
 def stranger(address: str = "127.0.0.2", port: int | None = None) -> socket.socket:
-    """A socket of somebody whose name only the name server can tell."""
+    """A socket of somebody whose name only the name server knows."""
     return datagram_socket(address, port)
 
 
 def token_of(server: Peer, handle: int) -> bytes:
-    """The next token of a handle; others are passed over."""
+    """The next token of a handle; skips others."""
     while True:
         token = server.receive()
         assert token, "the connection has ended"
@@ -100,7 +100,7 @@ def test_a_silent_name_server_stops_no_dump(datagram_peer, name_server, large, a
     with stranger() as unknown:
         unknown.sendto(DatagramPeer.packet(REQ, NOOP), server.address)
         assert name_server.recv(512)
-        # Neither the data, nor the end of a stream, which would not come if somebody else still held its connection.
+        # Neither the data is held up, nor the end of a stream, which would not come if another process still held its connection.
         connection.continue_dump(dump, streams, size=dump.size + ON_ITS_WAY, seconds=20)
         connection.continue_dump(dump, streams, seconds=20)
         assert not dump.failed, dump.messages
@@ -119,7 +119,7 @@ def test_the_process_that_asks_holds_nothing_of_a_dump(datagram_peer, name_serve
         assert name_server.recv(512)
         [helper] = helpers(server.process.pid)
         shared = set(descriptors(helper).values()) & set(descriptors(server.process.pid).values())
-        # The pipe for the verdict is theirs, and the one to the process that writes the debug file.
+        # They hold the pipe for the verdict, and the one to the process that writes the debug file.
         kinds = sorted(name.split(":")[0] for name in shared if name != "/dev/null")
         assert kinds == ["pipe", "pipe"], shared
 
@@ -133,7 +133,7 @@ def test_nothing_is_looked_up_for_what_will_not_be_served(datagram_peer, name_se
         unprivileged.settimeout(20)
         answer = unprivileged.recv(65536)
         assert b" NAK " in answer and b"host 127.0.0.2: port 40000 not secure" in answer
-        # A process that asks would wait for the silent name server. (The one that writes the debug file has its name only once it runs.)
+        # A look-up process would wait for the silent name server. (The one that writes the debug file has its name only once it runs.)
         assert wait_until(lambda: not helpers(server.process.pid), 10)
         name_server.setblocking(False)
         with pytest.raises(BlockingIOError):
@@ -171,7 +171,7 @@ def test_a_hanging_home_stops_no_dump(peer, large, hanging_home):
     [helper] = helpers(server.process.pid)
     server.continue_dump(dump, streams, size=dump.size + ON_ITS_WAY, seconds=20)
     assert helpers(server.process.pid) == [helper]
-    # Now it may go on, and the request with it: it is acknowledged and answered in the midst of the dump's tokens.
+    # Now it may go on, and the request with it: amandad acknowledges and answers it among the dump's tokens.
     relent(hosts, "localhost root amdump")
     kinds = []
     while REP not in kinds:

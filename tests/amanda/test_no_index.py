@@ -1,4 +1,4 @@
-"""Dumps without index: what is not wanted is closed, and nothing else."""
+"""Dumps without index: unused descriptors are closed, and no others."""
 
 import pytest
 
@@ -20,12 +20,12 @@ def test_a_dump_without_index_comes_to_its_end(peer, data, application):
 
 @pytest.mark.parametrize("index", [True, False], ids=["index", "no-index"])
 def test_an_application_is_given_its_own_descriptors(amanda, peer, data, index):
-    """Data, errors, messages, and the index if there is one; not the pipes that sendbackup reads."""
+    """Data, errors, messages, and the index if wanted; not the pipes that sendbackup reads."""
     install_application(amanda, "lister", "find /proc/$$/fd -type l -printf '%f %l\\n' >/tmp/amanda/descriptors; echo data; "
                                           "echo 'sendbackup: size 1' >&3")
     dump = peer().dump(dump_request(str(data), application="lister", index=index))
     assert not dump.failed, dump.messages
     with open("/tmp/amanda/descriptors", encoding="ascii") as file:
         pipes = {int(line.split()[0]) for line in file if "pipe:" in line}
-    # From 150 on there is what amandad gave to sendbackup, where the state stream is left open.
+    # From 150 on there are amandad's descriptors for sendbackup, where the state stream is left open.
     assert {number for number in pipes if 0 < number < 150} == ({1, 2, 3, 4} if index else {1, 2, 3})

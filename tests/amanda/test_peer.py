@@ -1,4 +1,4 @@
-"""A dump that a peer asks for, whole: what the other tests of peers stand on."""
+"""A whole dump requested by a peer: the basis of the other tests with peers."""
 
 from harness.archive import differences, extract
 from harness.installation import SCRATCH

@@ -1,4 +1,4 @@
-"""amrecover, whatever the program does to which it gives a dump."""
+"""amrecover, whatever the extractor does."""
 
 import os
 from typing import Iterator
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(not os.path.exists("/dev/loop-control"), reason=
 
 @pytest.fixture
 def filesystem() -> Iterator[FileSystem]:
-    """A file system of its own, that dump(8) can read: a small file, and then a large one."""
+    """A separate file system that dump(8) can read, with a small file, and then a large one."""
     made = FileSystem(SCRATCH / "data" / os.urandom(4).hex(), 200)
     (made.directory / "first").write_bytes(b"the first of them")
     (made.directory / "large").write_bytes(os.urandom(1 << 20) * 64)

@@ -1,4 +1,4 @@
-"""What the log of a real server says of dumps that go wrong, and what they leave behind."""
+"""The log of a real server about failed dumps, and what they leave behind."""
 
 import os
 import re
@@ -23,11 +23,11 @@ DATA, MESSAGES, INDEX, STATE = 150, 152, 154, 156
 
 @pytest.fixture(scope="module")
 def programs() -> Programs:
-    """A tar that goes wrong when it is told to."""
+    """A tar that goes wrong on demand."""
     return Programs()
 
 
-# As upstream's server says it; of garbage it knows nothing, as its index pipeline ends with sed, whose status is 0.
+# Upstream's server words it so; it does not detect garbage, as its index pipeline ends with sed, whose status is 0.
 @pytest.mark.parametrize("kind,line", [
     (None, "SUCCESS dumper localhost many "),
     ("killed", "FAIL dumper localhost many .*tar got signal 9"),
@@ -47,7 +47,7 @@ def test_what_the_log_says_of_a_tar(server, programs, data, kind, line):
 
 @pytest.fixture
 def many_names(data: Path) -> Path:
-    """A directory to be dumped, whose index is more than the pipes and sockets between sendbackup and its server hold."""
+    """A directory to dump, with an index larger than the pipes and sockets between sendbackup and its server hold."""
     (data / "names").mkdir()
     for number in range(20_000):
         (data / "names" / f"a name of more than forty bytes, by which an index grows {number:06}").touch()
@@ -55,7 +55,7 @@ def many_names(data: Path) -> Path:
 
 
 def assert_whole_but_for_its_index(dump: Dump, source: Path) -> None:
-    """Its messages tell that the index is not whole; it restores to its source."""
+    """Check that the messages report an incomplete index, and that the dump restores to its source."""
     assert not dump.failed and re.search(r"^\? index", dump.messages, re.M), dump.messages
     extract(dump.data, SCRATCH / "restored")
     assert differences(source, SCRATCH / "restored") == []
@@ -82,7 +82,7 @@ def sendbackup(amanda) -> Iterator[Callable[[str], tuple[subprocess.Popen, dict[
             ends[number], writing = os.pipe()
             os.dup2(writing, number)
             os.close(writing)
-        # The lines about the security and the service are for amandad alone.
+        # The lines about security and the service are only for amandad.
         request = SCRATCH / "request"
         request.write_text(body.split("\n", 2)[2])
         with request.open() as asked:

@@ -16,14 +16,14 @@ LARGE = 32 << 20
 
 @pytest.fixture
 def large(data: Path) -> Path:
-    """A directory of which pipes and connections hold but a part."""
+    """A directory larger than pipes and connections hold."""
     with open(data / "large", "wb") as file:
         file.write(b"x" * LARGE)
     return data
 
 
 def limit(amanda: Installation, pid: int, what: str, most: int) -> None:
-    """Set a limit of amandad's. Who may do so without further rights is its own user."""
+    """Set a limit of amandad, as its user, who needs no further rights."""
     subprocess.run(["prlimit", f"--pid={pid}", f"--{what}={most}"], preexec_fn=amanda.demote, check=True)
 
 
@@ -49,7 +49,7 @@ def test_a_dump_for_which_there_are_no_descriptors_is_refused(amanda, peer, larg
 
 
 def test_a_service_that_cannot_have_its_descriptors_disturbs_no_dump(amanda, peer, large):
-    """Those have numbers from 150 on (amandad.h): its process fails between the fork and the program, and says so."""
+    """A service's descriptors have numbers from 150 on (amandad.h): its process fails between fork and exec, and says so."""
     server = peer()
     streams, dump = server.begin_dump(dump_request(str(large))), Dump()
     server.continue_dump(dump, streams, size=1)
@@ -63,7 +63,7 @@ def test_a_service_that_cannot_have_its_descriptors_disturbs_no_dump(amanda, pee
 
 
 def begin_without_memory(amanda: Installation, server: Peer, directory: Path, room: int) -> tuple[dict[int, str], Dump]:
-    """Begin a dump, and when it runs leave amandad so many bytes more than it has."""
+    """Begin a dump, and once it runs limit amandad to its memory plus `room` bytes."""
     streams, dump = server.begin_dump(dump_request(str(directory))), Dump()
     while dump.size == 0:
         handle, payload = server.receive()
@@ -85,7 +85,7 @@ def test_a_token_for_which_there_is_no_memory_ends_its_connection(amanda, peer, 
 
 
 def test_a_dump_for_which_there_is_no_thread_fails(peer, large):
-    """The stack of a thread would be larger than all memory. Nobody else reads the backup program's pipe."""
+    """A thread's stack would not fit into memory. Nobody else reads the backup program's pipe."""
     server = peer(wrap=("prlimit", f"--stack={4 << 30}:", f"--as={1 << 30}"))
     dump = server.dump(dump_request(str(large)), keep=False)
     assert dump.failed and "starting a thread" in dump.messages, dump.messages

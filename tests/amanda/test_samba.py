@@ -1,4 +1,4 @@
-"""Dumps of a share by the true smbclient, from a real Samba server."""
+"""Dumps of a share by the real smbclient, from a real Samba server."""
 
 import fcntl
 import os
@@ -21,7 +21,7 @@ END_MARK = bytes(1024)
 
 @pytest.fixture
 def samba() -> Iterator[Callable[[Path], Samba]]:
-    """Makes servers of a directory; they are ended at the test's end."""
+    """Makes servers for a directory; they end at the test's end."""
     made: list[Samba] = []
 
     def make(share: Path) -> Samba:
@@ -35,7 +35,7 @@ def samba() -> Iterator[Callable[[Path], Samba]]:
 
 @pytest.fixture
 def share(data: Path) -> Path:
-    """A directory of names, sizes and times that are worth a look."""
+    """A directory with unusual names, sizes and times."""
     (data / "folder/below").mkdir(parents=True)
     (data / "empty folder").mkdir()
     for name, size in ("empty", 0), ("block", 512), ("folder/ä name", 513), ("folder/below/" + "long" * 40, 70000):
@@ -56,14 +56,14 @@ def test_a_share_restores_to_its_source(peer, samba, share, index):
     dump = peer().dump(dump_request(samba(share).device, index=index))
     assert not dump.failed and not dump.strange, dump.messages
     assert dump.data.endswith(END_MARK)
-    # smbclient goes on with a folder after others: for folders' times GNU tar would have to be told. Of the share's top it keeps nothing.
+    # smbclient can return to a folder after others, so that GNU tar would need an option for folders' times. It keeps nothing of the top.
     extract(dump.data, SCRATCH / "restored", "bsdtar")
     assert differences(share, SCRATCH / "restored", "bsdtar") == []
     assert bytes(dump.index).splitlines() == (listing(dump.data) if index else [])
 
 
 def begin(peer, device: str) -> tuple[object, dict[int, str], Dump]:
-    """Begin a dump, and read some of it: the rest fills all pipes and buffers, and waits."""
+    """Begin a dump, and read part of it: the rest fills all pipes and buffers, and waits."""
     dump, server = Dump(), peer()
     streams = server.begin_dump(dump_request(device))
     server.continue_dump(dump, streams, size=1 << 20)
@@ -80,7 +80,7 @@ def test_a_client_that_is_killed_fails(peer, samba, large):
     assert dump.size < 128 << 20 and dump.failed and dump.errors, dump.messages
 
 
-# What smbclient cannot read it fills with zeros, tells of a size, and closes the archive.
+# smbclient fills what it cannot read with zeros, reports a size, and closes the archive.
 @pytest.mark.parametrize("folder", [".", "folder"], ids=["top", "folder"])
 def test_a_server_that_ends_fails(peer, samba, large, folder):
     (large / folder).mkdir(exist_ok=True)
@@ -93,7 +93,7 @@ def test_a_server_that_ends_fails(peer, samba, large, folder):
     assert dump.failed and dump.errors, dump.messages
 
 
-# smbclient goes on behind the folder, and ends with status 0.
+# smbclient goes on after the folder, and ends with status 0.
 def test_a_file_that_cannot_be_read_fails(peer, samba, share):
     with (share / "folder/below" / ("long" * 40)).open("r+b") as locked:
         fcntl.lockf(locked, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""A run of the real server, whole: what the other tests of servers stand on."""
+"""A whole run of the real server: the basis of the other tests with servers."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Dumps at once from one amandad, over each driver."""
+"""Simultaneous dumps from one amandad, over each driver."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""ambsdtar is set-uid root, and any user can start it: what he puts into the environment has no say."""
+"""ambsdtar is set-uid root, and any user can start it: the user's environment must have no influence."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ import pytest
 from harness.archive import differences, extract
 from harness.installation import SCRATCH
 
-# More stack than there are addresses, for every thread of Rust's library that states no size.
+# More stack than there are addresses, for every thread of Rust's library without an explicit size.
 STRANGE = {"RUST_MIN_STACK": "1000000000000000", "RUST_BACKTRACE": "full", "AMRELAY_TEE": "copy"}
 
 
@@ -19,7 +19,7 @@ def test_the_environment_of_its_user_changes_no_dump(amanda, data, environment):
     index, index_end = os.pipe()
 
     def begin() -> None:
-        # Away from the two numbers first.
+        # Move them away from the two numbers first.
         kept = [os.dup(end) for end in (messages_end, index_end)]
         for number, end in enumerate(kept, start=3):
             os.dup2(end, number)

@@ -1,4 +1,4 @@
-"""Dumps and restores of a real server of which one stands still: it holds back itself alone, and loses nothing."""
+"""Dumps and restores of a real server, one of which stalls: it holds up only itself, and loses nothing."""
 
 import re
 import signal
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("nothing_left")
 
 
 def assert_no_error_is_told(amanda: Installation) -> None:
-    """In the client's debug files, which are whole when its processes have ended."""
+    """Check the client's debug files, which are complete when its processes have ended."""
     assert wait_until(lambda: not running(), PATIENCE), running()
     files = client_debug_files(amanda)
     assert files and error_lines(files) == []
@@ -28,7 +28,7 @@ def assert_no_error_is_told(amanda: Installation) -> None:
 @pytest.mark.parametrize("auth", ["bsd", "bsdudp"])
 def test_a_stopped_dumper_holds_back_its_own_dump_alone(amanda, server, gate, folder, auth):
     one_server = server(auth=auth)
-    # The first is more than the pipes and sockets between tar and dumper can hold.
+    # The first is larger than the pipes and sockets between tar and dumper hold.
     for name, sizes in {"one": {"megabytes": 64}, "two": {"files": 2000}, "three": {"megabytes": 64}}.items():
         one_server.add_disk(name, folder(**sizes))
     dumps = GatedDumps(one_server, gate, size=1_000_000)
@@ -37,7 +37,7 @@ def test_a_stopped_dumper_holds_back_its_own_dump_alone(amanda, server, gate, fo
     gate.open()
     assert wait_until(lambda: dumps.done("two", "three"), PATIENCE)
     assert dumps.stopped(dumper) and not dumps.done("one")
-    # Nobody takes what it reads.
+    # Nobody takes its output.
     assert state_of(tar) not in ("", "Z")
     send_signal(dumper, signal.SIGCONT)
     dumps.finish()
@@ -46,13 +46,13 @@ def test_a_stopped_dumper_holds_back_its_own_dump_alone(amanda, server, gate, fo
 
 def test_a_dump_that_is_read_only_when_all_of_it_is_sent_arrives(amanda, server, gate, folder):
     one_server = server(auth="bsdudp")
-    # It fits into the sockets' buffers.
+    # The dump fits into the sockets' buffers.
     one_server.add_disk("one", folder(files=60))
     dumps = GatedDumps(one_server, gate)
     dumper = dumps.dumper("one")
     dumps.stop(dumper)
     gate.open()
-    # An amandad that ends with its last service resets the connection as soon as the server ends a stream of its own.
+    # An amandad that ended with its last service would reset the connection as soon as the server ends a stream.
     assert wait_until(lambda: dumps.said("no service is left; staying until") or not state_of(dumps.amandad), PATIENCE)
     assert state_of(dumps.amandad), "amandad has ended before the server has read everything"
     send_signal(dumper, signal.SIGCONT)
@@ -62,7 +62,7 @@ def test_a_dump_that_is_read_only_when_all_of_it_is_sent_arrives(amanda, server,
 
 
 def rests() -> Callable[[], bool]:
-    """What says when it is called whether no amandad has read anything since it was called before."""
+    """A function that says whether no amandad has read anything since the last call."""
     before: list[int] = [-1]
 
     def have_read_nothing() -> bool:
@@ -74,9 +74,9 @@ def rests() -> Callable[[], bool]:
 
 
 def test_a_restore_that_is_extracted_late_loses_nothing(amanda, server, gate, folder):
-    """It is on the client, of more than the pipes, the sockets and amandad can hold."""
+    """The restore is on the client, and larger than the pipes, the sockets and amandad can hold."""
     one_server, source = server(auth="bsdtcp"), folder(megabytes=64)
-    # Only an application extracts where it is told to.
+    # Only an application extracts into a given folder.
     one_server.add_disk("one", source, "amgtar")
     gate.close()
     gate.open()
@@ -100,7 +100,7 @@ def test_tar_is_given_no_descriptor_of_sendbackups(server, gate, folder):
     one_server = server()
     one_server.add_disk("one", folder(files=10))
     dumps = GatedDumps(one_server, gate)
-    # It waits in the script that stands for tar, which bash reads from 255.
+    # It waits in the script in place of tar, which bash reads from 255.
     given = {name for number, name in descriptors(dumps.tar("one")).items() if number not in (0, 1, 2, 255)}
     assert not given & set(descriptors(dumps.service("one")).values())
     gate.open()

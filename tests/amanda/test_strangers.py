@@ -1,4 +1,4 @@
-"""Peers that are not allowed in: none of them stays, and none costs amandad anything."""
+"""Peers that are not allowed in: none stays, and none costs amandad anything."""
 
 import socket
 import struct
@@ -14,20 +14,20 @@ from harness.installation import SCRATCH, Installation
 from harness.peer import ACK, NAK, REQ, Dump, Peer, dump_request, request
 from harness.processes import resident
 
-# So many refused requests of a peer may make amandad grow by so much, in KiB.
+# This many refused requests of a peer may make amandad grow by this much, in KiB.
 REQUESTS, GROWTH = 200000, 4 << 10
-# Strangers are gone after so many seconds at most, and a moment for their exit.
+# Seconds until strangers are gone, and a moment for their exit.
 GONE = 60 + 5
 REFUSED = bytes([REQ]) + request("noop", user="nobody").encode() + b"\0"
 
 
 def refused_requests(first: int, count: int) -> bytes:
-    """Tokens with requests that are refused, each under a handle of its own."""
+    """Tokens with refused requests, each under its own handle."""
     return b"".join(struct.pack(">II", len(REFUSED), first + number) + REFUSED for number in range(count))
 
 
 class Stranger:
-    """A peer that sends something at once, and then byte after byte if it trickles; it never reads."""
+    """A peer that sends something at once, and then single bytes if it trickles; it never reads."""
 
     def __init__(self, peer: Peer, first: bytes, trickles: bool = False, ends: bool = False) -> None:
         self.peer, self.trickles, self.left = peer, trickles, first
@@ -36,7 +36,7 @@ class Stranger:
         peer.socket.setblocking(False)
 
     def stays(self) -> bool:
-        """Whether its amandad still runs; it sends on if so."""
+        """Whether its amandad still runs; if so, sends on."""
         if self.peer.process.poll() is not None:
             return False
         try:
@@ -107,7 +107,7 @@ def test_one_refusal_ends_a_connection_over_which_nothing_runs(peer):
 
 
 def read_refusals(server: Peer, count: int, streams: dict[int, str], dump: Dump) -> None:
-    """Read until so many requests have been refused, and take what comes of a dump meanwhile."""
+    """Read until `count` requests have been refused; records what comes of a dump meanwhile."""
     while count:
         handle, payload = server.receive()
         if handle in streams:
@@ -117,14 +117,14 @@ def read_refusals(server: Peer, count: int, streams: dict[int, str], dump: Dump)
 
 
 def test_refused_requests_leave_nothing_behind(peer, data):
-    """Beside a dump, which keeps the connection: nothing stays of those, and the dump is not harmed."""
+    """A dump keeps the connection: refused requests leave nothing behind, and do not harm the dump."""
     server = peer()
     streams = server.begin_dump(dump_request(str(data)))
     dump, batch, before = Dump(), 2000, 0
     for number in range(REQUESTS // batch):
         server.socket.sendall(refused_requests(20000 + number * batch, batch))
         read_refusals(server, batch, streams, dump)
-        # The first make room that the others use again.
+        # The first allocate memory that the others reuse.
         before = before or resident(server.process.pid)
     assert resident(server.process.pid) - before < GROWTH
     for handle, name in streams.items():

@@ -1,4 +1,4 @@
-"""What amandad waits for goes through its events: a dump goes on meanwhile."""
+"""amandad waits through its events: a dump goes on meanwhile."""
 
 import subprocess
 from pathlib import Path
@@ -17,7 +17,7 @@ NOOP = request("noop", "OPTIONS features=" + "f" * 40 + ";")
 
 @pytest.fixture
 def noop(amanda: Installation) -> Iterator[Callable[[str], None]]:
-    """Makes noop a shell script."""
+    """Replaces noop by a shell script."""
     program = amanda.libexec / "noop"
     kept = program.with_name("noop.kept")
     program.rename(kept)
@@ -31,7 +31,7 @@ def noop(amanda: Installation) -> Iterator[Callable[[str], None]]:
 
 
 def receive_until_reply(server: Peer, dump: Dump, streams: dict[int, str], handle: int) -> str:
-    """Take what comes of a dump until a request is replied to; the reply."""
+    """Read a dump until a request gets its reply; returns the reply."""
     while True:
         token = server.receive(30)
         assert token, "the connection has ended"
@@ -65,7 +65,7 @@ def test_how_a_service_ends_after_its_reply_is_part_of_the_reply(peer, noop):
 
 @pytest.fixture
 def lost_datagrams() -> tuple[dict[str, str], Path]:
-    """The environment of an amandad that can send no datagram while a file is there, and that file."""
+    """The environment of an amandad that can send no datagram while a file exists, and that file."""
     source, library, control = Path(__file__).parent / "harness/lost_datagrams.c", SCRATCH / "lost_datagrams.so", SCRATCH / "lost"
     subprocess.run(["gcc", "-Wall", "-Werror", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
     control.unlink(missing_ok=True)

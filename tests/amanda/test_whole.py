@@ -1,4 +1,4 @@
-"""A backup that is not whole fails, whichever program made it and however that ended; one that is whole does not."""
+"""An incomplete backup fails, whichever program made it and however that ended; a complete one does not."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ from harness.peer import Dump, dump_request
 from harness.ring import Ring
 from harness.stand_in import StandIn, install, install_application
 
-# Half is there; all is there, but the program failed, or does not say how much that is; odd, and harmless.
+# Half is there; all is there, but the program failed or does not report the size; odd, but harmless.
 CUT = ("killed", "leaves", "closes")
 UNTOLD = ("fails", "silent")
 WHOLE = ("none", "grandchild", "pauses")
@@ -22,7 +22,7 @@ OTHERS = ("DUMP", "amstar", "amraw")
 
 
 def file_system(directory: Path) -> None:
-    """Put the contents of a directory into a file system of its own."""
+    """Put the contents of a directory into a separate file system."""
     image = directory.with_suffix(".image")
     with image.open("wb") as file:
         file.truncate(32 << 20)
@@ -31,7 +31,7 @@ def file_system(directory: Path) -> None:
 
 
 class Program:
-    """A way to dump a directory, and what stands in the place of the program that does."""
+    """A way to dump a directory, and the stand-in for its program."""
 
     def __init__(self, amanda: Installation, name: str, data: Path) -> None:
         self.name, self.directory = name, str(data)
@@ -89,7 +89,7 @@ def test_a_cut_archive_fails(peer, program, name, fault, index):
     assert dump.failed and dump.errors, dump.messages
 
 
-# amraw tells its size in another place.
+# amraw reports its size elsewhere.
 @pytest.mark.parametrize(("name", "fault"), [(name, fault) for name in OTHERS for fault in (*CUT, *UNTOLD)
                                              if (name, fault) != ("amraw", "silent")])
 def test_a_cut_backup_of_another_format_fails(peer, program, name, fault):
@@ -168,7 +168,7 @@ def test_amraw_does_not_take_an_error_for_the_end(amanda, peer, data):
 
 
 def recorded(amanda: Installation) -> dict[Path, bytes]:
-    """What the next incremental dump would start from."""
+    """The files from which the next incremental dump would start."""
     return {path: path.read_bytes() for folder in ("var", "share/amanda/bsdtar") for path in (amanda.prefix / folder).rglob("*")
             if path.is_file() and not path.name.endswith(".new")}
 
@@ -195,6 +195,6 @@ def test_a_ring_that_the_server_cancels_is_told_of(amanda, peer, data, applicati
     ring.cancel()
     dump = server.finish_dump(streams)
     assert "writing backup data: the ring of shared memory was cancelled" in dump.errors, dump.messages
-    # Of GNUTAR nothing more is told once tar's status is known.
+    # With GNUTAR nothing more is reported once tar's status is known.
     reported = dump.checksum("native")
     assert reported[0] != 0 if application else reported is None, dump.messages

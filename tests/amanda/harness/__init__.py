@@ -1,1 +1,1 @@
-"""What the tests of a real Amanda stand on. Everything here runs as root within scripts/sandbox.sh."""
+"""What the tests of a real Amanda use. Everything here runs as root within scripts/sandbox.sh."""

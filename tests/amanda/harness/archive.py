@@ -1,4 +1,4 @@
-"""Restores, and their comparison with the source."""
+"""Restoring, and comparing with the source."""
 
 import hashlib
 import io
@@ -11,22 +11,22 @@ from pathlib import Path
 
 
 def extract(archive: bytes | bytearray, directory: Path, program: str = "tar") -> None:
-    """Extract an archive as the program's manual says, into an empty directory that is made for it."""
+    """Extract an archive as the program's manual says, into a new empty directory."""
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     options = ["-xpGf", "-"] if program == "tar" else ["-xpSf", "-"]
     done = subprocess.run([program, "--numeric-owner", *options, "-C", directory], input=archive, stderr=subprocess.PIPE)
     assert done.returncode == 0, f"{program} ended with {done.returncode}: {done.stderr.decode(errors='replace').strip()}"
     if program == "bsdtar":
-        # It sets the time of a folder that is already there before it writes into that.
+        # bsdtar sets the time of an existing folder before it writes into it.
         with tarfile.open(fileobj=io.BytesIO(archive)) as members:
             top = members.next()
         os.utime(directory, (top.mtime, top.mtime))
 
 
 def describe(directory: Path) -> dict[str, tuple]:
-    """What an archive keeps of each name below a directory: type and mode, owner, whole seconds of time, content, and the first
-    name of a file that has several."""
+    """What an archive keeps of each name below a directory: type and mode, owner, time in whole seconds, content, and the first
+    name of a file with several."""
     found: dict[str, tuple] = {}
     first: dict[tuple[int, int], str] = {}
     for folder, folders, files in sorted(os.walk(directory)):
@@ -48,7 +48,7 @@ def describe(directory: Path) -> dict[str, tuple]:
 
 
 def differences(source: Path, restored: Path, program: str = "tar") -> list[str]:
-    """Names by which two trees differ; empty if they are the same. (bsdtar leaves the directory's own time as it is.)"""
+    """Names by which two trees differ; empty if they are the same. (bsdtar does not change the directory's own time.)"""
     wanted, got = describe(source), describe(restored)
     if program == "bsdtar":
         del wanted["."], got["."]

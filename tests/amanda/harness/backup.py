@@ -25,22 +25,22 @@ _CHOICES = {
     "auth": ("bsd", "bsdudp", "bsdtcp", "local", "ssh", "ssl", "krb5"), "program": ("GNUTAR", "amgtar", "ambsdtar", "DUMP"),
     "compress": ("none", "client"), "encrypt": ("none", "client", "kerberos"), "server": ("private", "debian")}
 
-# As amcrypt is one: standard input to standard output, -d decrypts.
+# Works like amcrypt: standard input to standard output, -d decrypts.
 _CRYPT = "#!/bin/sh\nexec openssl enc -aes-256-ctr -pbkdf2 -pass pass:loopback \"$@\"\n"
 
 
 def _copy_time(source: Path, target: Path) -> None:
-    """Give target the times of source."""
+    """Copy the times of source to target."""
     status = source.stat()
     os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 @dataclass(frozen=True)
 class Kind:
-    """How a backup is made, and of how much.
+    """How a backup is made, and how large it is.
 
-    auth: how the server reaches the client; program: what reads the data, an application or DUMP (dump(8) of file systems of its
-    own); compress: none or client; encrypt: none, client, or kerberos (all that amandad and dumper say to each other); server:
+    auth: how the server reaches the client; program: what reads the data, an application or DUMP (dump(8) of separate file
+    systems); compress: none or client; encrypt: none, client, or kerberos (everything between amandad and dumper); server:
     private or debian; files: how many small ones; megabytes: how much data in big ones.
     """
 
@@ -58,12 +58,12 @@ class Kind:
 
     @property
     def filtered(self) -> bool:
-        """Whether the client's filters make of the dump something else."""
+        """Whether the client's filters change the dump."""
         return "client" in (self.compress, self.encrypt)
 
     @classmethod
     def from_environment(cls) -> "Kind":
-        """As the variables say that have the fields' names."""
+        """From the environment variables named like the fields."""
         chosen = {name: type(field.default)(os.environ[name.upper()]) for name, field in cls.__dataclass_fields__.items()
                   if os.environ.get(name.upper())}
         return cls(**chosen)
@@ -71,7 +71,7 @@ class Kind:
 
 @dataclass
 class Backup:
-    """What became of it. Descriptions of trees are those of archive.describe."""
+    """The results. Descriptions of trees are those of archive.describe."""
 
     amanda: Installation
     kind: Kind
@@ -87,12 +87,12 @@ class Backup:
         return IMAGES / f"{disk}.{level}"
 
     def dump(self, disk: str, level: int) -> Evidence:
-        """What there is of one of its dumps."""
+        """The evidence of one of its dumps."""
         return Evidence(self.amanda, self.runs[level], disk, level, self.image(disk, level))
 
 
 class Maker:
-    """Makes a backup step by step; `say` is told of each."""
+    """Makes a backup step by step; calls `say` for each."""
 
     def __init__(self, amanda: Installation, kind: Kind, say: Callable[[str], object] = print) -> None:
         self.amanda, self.kind, self.say = amanda, kind, say
@@ -104,12 +104,12 @@ class Maker:
             folder.mkdir(exist_ok=True)
 
     def make(self) -> Backup:
-        """The whole."""
+        """Make the whole backup."""
         self.say(f"Making {self.kind.files} small files and {self.kind.megabytes} MiB of big ones")
         self._make_data()
         self._start_server()
         self._dump(0)
-        # amrecover asks amandad for the index, and so the private Amanda's server.
+        # amrecover asks amandad for the index, that is the private Amanda's server.
         if self.kind.server == "private":
             self.say("Recovering level 0 over the network")
             self.made.recovered = self._recover("big")
@@ -119,13 +119,13 @@ class Maker:
         self._dump(1)
         self.say("Restoring both levels")
         self.made.restored = {disk: self._restore(disk) for disk in DISKS}
-        # What its processes tell at their end is to be read.
+        # Its processes' last messages are needed.
         self.server.close()
         wait_until(lambda: not running())
         return self.made
 
     def close(self) -> None:
-        """End the server and unmount what was mounted."""
+        """End the server and unmount the file systems."""
         if self.server:
             self.server.close()
         while self.filesystems:
@@ -139,7 +139,7 @@ class Maker:
         # restore(8) cuts a name of 255 bytes short.
         dataset.make_many(self.data / "many", self.kind.files, longest_name=254 if is_dump else 255)
         dataset.make_big(self.data / "big", self.kind.megabytes)
-        # With these, upstream's ambsdtar and the bsdtar that it feeds and reads wait for each other for ever.
+        # With these, upstream's ambsdtar and the bsdtar that it feeds and reads wait for each other forever.
         if self.kind.program == "ambsdtar" and self.amanda.patched:
             dataset.make_long_listing(self.data / "many")
 
@@ -151,7 +151,7 @@ class Maker:
             crypt.chmod(0o755)
             settings = f'    encrypt client\n    client-encrypt "{crypt}"\n    client-decrypt-option "-d"\n'
         elif kind.encrypt == "kerberos":
-            # amandad tells of what it seals at this debug level only.
+            # amandad logs what it seals only at this debug level.
             settings, client_settings = "    kencrypt yes\n", "debug-auth 1"
         self.server = Server(self.amanda, auth=kind.auth, data_timeout=120, client_settings=client_settings,
                              programs=debian() if kind.server == "debian" else None)
@@ -175,17 +175,17 @@ class Maker:
             self.server.fetch_to(self.made.image(disk, level), disk, run, level)
 
     def _recover(self, disk: str) -> dict:
-        """Everything of a disk through amrecover, that is over the network from the server's index and tapes."""
+        """Recover everything of a disk with amrecover, over the network from the server's index and tapes."""
         target = SCRATCH / "recovered" / disk
         shutil.rmtree(target, ignore_errors=True)
         done = self.server.recover(disk, target, "*")
         assert done.returncode == 0, f"amrecover ended with {done.returncode}: {done.stdout.decode(errors='replace')[-2000:]}"
-        # amrecover was asked for what is in the top folder, not for the folder itself.
+        # amrecover was asked for the contents of the top folder, not for the folder itself.
         shutil.copystat(self.data / disk, target)
         return describe(target)
 
     def _restore(self, disk: str) -> dict:
-        """Level 0, then level 1 over it, which also removes what had gone."""
+        """Restore level 0, then level 1 over it, which also removes what had gone."""
         target = SCRATCH / "restored" / disk
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir(parents=True)
@@ -194,13 +194,13 @@ class Maker:
         if self.kind.program == "ambsdtar":
             self._complete(target, self.data / disk)
         if self.kind.program == "DUMP":
-            # restore(8) keeps its notes between levels in the top folder.
+            # restore(8) keeps its state between levels in the top folder.
             (target / "restoresymtable").unlink()
             _copy_time(self.data / disk, target)
         return describe(target)
 
     def _extract(self, image: Path, target: Path) -> None:
-        """As the backup program's own manual restores a dump; ambsdtar runs bsdtar in the C locale."""
+        """Restore a dump as the backup program's manual says; ambsdtar runs bsdtar in the C locale."""
         words = {"ambsdtar": ["bsdtar", "--numeric-owner", "-xpSf", image], "DUMP": ["restore", "-rf", image]}.get(
             self.kind.program, ["tar", "--numeric-owner", "-xpGf", image])
         done = subprocess.run(words, cwd=target, capture_output=True, env={**os.environ, "LC_ALL": "C"})
@@ -211,8 +211,8 @@ class Maker:
     def _complete(target: Path, source: Path) -> None:
         """Do what bsdtar leaves undone.
 
-        Its dumps do not tell what had gone since the one before; and the time of a folder that is already there it sets before it
-        writes into that.
+        Its dumps do not record what has gone since the previous one, and it sets the time of an existing folder before it
+        writes into it.
         """
         wanted = describe(source)
         for name in sorted(describe(target), reverse=True):

@@ -1,4 +1,4 @@
-"""What `ssl` needs: an authority, and one certificate for both sides, as they are one machine. The layout is amssl's."""
+"""What `ssl` needs: an authority, and one certificate for both sides, which share a machine. The layout is amssl's."""
 
 import subprocess
 from pathlib import Path

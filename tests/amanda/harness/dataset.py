@@ -1,4 +1,4 @@
-"""What whole backups are of: made for level 0, changed for level 1."""
+"""The data of whole backups: made for level 0, changed for level 1."""
 
 import base64
 import os
@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 _HUNDRED = "n" * 100
-# Names that have to be quoted in an index, or that only some encodings have.
+# Names that an index must quote, or that only some encodings have.
 _AWKWARD = [name.encode() for name in (
     "with space", " leading and trailing ", "new\nline", "tab\there", "back\\slash", "ends with \\", '"double"', "'single'", "bell\a",
     "delete\177", "octal\\012 spelled out", "-rf", "--delete", "*?[a-z]", "$(false)", "semi;colon", "päivä", "日本語", "#hash", "~tilde",
@@ -15,7 +15,7 @@ _AWKWARD = [name.encode() for name in (
 
 
 def _make_awkward_names(top: Path, longest: int) -> None:
-    """Names that do not fit into a plain tar header as well; `longest` is the length of the longest one."""
+    """Make awkward names, including some that do not fit into a plain tar header; `longest` is the length of the longest one."""
     for name in [*_AWKWARD, b"m" * longest]:
         path = os.path.join(os.fsencode(top), name)
         Path(os.fsdecode(path)).write_bytes(name)
@@ -59,7 +59,7 @@ def make_many(top: Path, count: int, longest_name: int = 255) -> None:
 
 
 def make_long_listing(top: Path) -> None:
-    """Names of which the listing is longer than the archive: what fits into a pipe gives more lines than do."""
+    """Names whose listing is longer than the archive: a pipe full of archive gives more lines than fit into a pipe."""
     folder = top.joinpath(*["日" * 80] * 8)
     folder.mkdir(parents=True)
     for number in range(200):
@@ -90,10 +90,10 @@ def make_big(top: Path, megabytes: int) -> None:
 
 
 def change_many(top: Path, renamed_is_new: bool) -> None:
-    """New, removed, renamed, grown, replaced by another type: what a level 1 has to carry over.
+    """New, removed, renamed, grown, or replaced by another type: what a level 1 must carry over.
 
-    Directories are removed last: a new one with the inode of an old one looks to tar like a renamed one. For some programs only
-    what has a new ctime is new: `renamed_is_new` is whether a renamed directory's content is new without that.
+    Directories are removed last: a new one with the inode of an old one looks to tar like a renamed one. Some programs
+    only take a new ctime for new: `renamed_is_new` says whether a renamed directory's content is new without one.
     """
     (top / "new\nfile").write_text("new\n")
     (top / "new directory").mkdir()
@@ -124,7 +124,7 @@ def change_big(top: Path) -> None:
 
 
 class FileSystem:
-    """A file system of its own at a directory, as dump(8) can only read a device: a loop device, freed when it is unmounted."""
+    """A separate file system at a directory, for dump(8), which only reads a device: a loop device, freed when it is unmounted."""
 
     def __init__(self, directory: Path, megabytes: int) -> None:
         self.directory = directory
@@ -142,10 +142,10 @@ class FileSystem:
         return done.stdout.strip()
 
     def settle(self) -> None:
-        """Have dump(8) see what the files hold now.
+        """Make dump(8) see the files' current contents.
 
-        It reads the device beside the file system that is mounted on it, and its manual wants that quiet. Read-only, everything is
-        in its place and the journal is empty, so that no page of the device is in use and what an earlier dump read can be dropped.
+        It reads the device beside the mounted file system, which its manual wants quiet. When that is read-only, everything is in
+        place and the journal is empty, so that no page of the device is in use and pages cached by an earlier dump can be dropped.
         """
         device = self._run("findmnt", "-n", "-o", "SOURCE", self.directory)
         self._run("mount", "-o", "remount,ro", self.directory)

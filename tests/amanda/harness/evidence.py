@@ -1,4 +1,4 @@
-"""What dumps of a real server have left behind, besides their images: indexes, logs, debug files."""
+"""What dumps of a real server leave behind besides their images: indexes, logs, debug files."""
 
 import os
 import re
@@ -13,13 +13,13 @@ from .server import Run, stored_index
 # The sed script is LEAF_AND_DIRS of Amanda's client-src/sendbackup-dump.c.
 _LEAF_AND_DIRS = (r"s/^leaf[ \t]*[0-9]*[ \t]*\.//", "-e", "t", "-e", r"/^dir[ \t]/ {", "-e", r"s/^dir[ \t]*[0-9]*[ \t]*\.//", "-e",
                   "s%$%/%", "-e", "t", "-e", "}", "-e", "d")
-# What upstream's index pipeline of each program is: the lister, and the script of sed behind it.
+# Upstream's index pipeline for each program: the lister, and the sed script after it.
 _PIPELINES = {"ambsdtar": (["bsdtar", "tf", "-"], ("s/^.//",)), "DUMP": (["restore", "-tvf", "-"], _LEAF_AND_DIRS)}
 _TAR = (["tar", "-tf", "-"], (r"s/^\.//",))
 
-# Amandad's children are reaped by whoever waits first; applications list the messages they know.
+# Whoever waits first reaps amandad's children; applications list the messages they know.
 _EXPECTED = re.compile(r"Waitpid for process [0-9]+ failed: No child processes$|(amgtar|ambsdtar): (NORMAL|ERROR) +[^ ]")
-# These have the word in their names: an option of tar, and one of the compiler.
+# Options of tar and of the compiler with the word in their names.
 _NAMES = re.compile(r"--ignore-failed-read|-Wno-error[-=a-z]*")
 _ERROR = re.compile(r"error|fatal|critical|failed|panic|assert", re.IGNORECASE)
 _CLOSED = re.compile(r"security_stream_close\((0x[0-9a-f]+)\)")
@@ -30,7 +30,7 @@ def expected_index(image: Path, program: str) -> list[bytes]:
     """What upstream's index pipeline prints for an image, sorted."""
     lister, script = _PIPELINES.get(program, _TAR)
     environment = {**os.environ, "LC_ALL": "C"}
-    # restore(8) lists on both; what others say of an archive is no part of the index.
+    # restore(8) lists on both; messages of other programs are not part of the index.
     errors = subprocess.STDOUT if program == "DUMP" else subprocess.DEVNULL
     with image.open("rb") as archive:
         listed = subprocess.run(lister, stdin=archive, stdout=subprocess.PIPE, stderr=errors, env=environment).stdout
@@ -40,20 +40,20 @@ def expected_index(image: Path, program: str) -> list[bytes]:
 
 @dataclass(frozen=True)
 class Checksums:
-    """What sendbackup computed, each as the checksum, a colon and of how many bytes it is."""
+    """What sendbackup computed, each as the checksum, a colon and its number of bytes."""
 
     native: str
     client: str
 
     @staticmethod
     def size(checksum: str) -> int:
-        """Of how many bytes it is."""
+        """The number of bytes it covers."""
         return int(checksum.split(":")[1])
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What there is of the dump of one disk at one level; the image is the dump as the backup program wrote it."""
+    """The evidence of the dump of one disk at one level; the image is the dump as the backup program wrote it."""
 
     amanda: Installation
     run: Run
@@ -72,7 +72,7 @@ class Evidence:
         return text
 
     def amandad(self) -> str:
-        """The debug files of the amandads that were asked for it: one may serve several dumps."""
+        """The debug files of the amandads that served it: one may serve several dumps."""
         found = [text for text in self._texts("amandad") if "SERVICE sendbackup" in text and f"<disk>{self.disk}</disk>" in text
                  and f"<level>{self.level}</level>" in text]
         assert found, "no amandad was asked for it"
@@ -82,19 +82,19 @@ class Evidence:
         return [path.read_text(errors="replace") for path in self.amanda.debug_files(program)]
 
     def checksums(self) -> Checksums:
-        """As sendbackup's debug file tells them."""
+        """Those in sendbackup's debug file."""
         text = self.sendbackup()
         native, client = (re.findall(rf"sendbackup: {name}-CRC (.*)", text) for name in ("native", "client"))
         assert len(native) == len(client) == 1, f"native: {native}, client: {client}"
         return Checksums(native[0], client[0])
 
     def log_lines(self) -> list[str]:
-        """What dumper and taper say of it in the server's log."""
+        """The lines of dumper and taper about it in the server's log."""
         return [line for line in self.run.log.read_text(errors="replace").splitlines()
                 if re.search(rf"(dumper|DONE taper .*) localhost {self.disk} ", line)]
 
     def missing_log_lines(self) -> list[str]:
-        """Patterns of the lines in which dumper and taper tell of sendbackup's checksums, if no line of the log matches."""
+        """Patterns that no line of the log matches, of those for dumper's and taper's lines with sendbackup's checksums."""
         checksums = self.checksums()
         both = f"{checksums.native} {checksums.client}"
         dumper = rf"(SUCCESS|STRANGE) dumper localhost {self.disk} ([0-9]+ )?{self.level} {both} "
@@ -102,7 +102,7 @@ class Evidence:
         return [pattern for pattern in (dumper, taper) if not any(re.match(pattern, line) for line in self.log_lines())]
 
     def teed(self) -> list[int]:
-        """How many bytes sendbackup's debug file tells of in the tee, with what was waited for."""
+        """The tee's byte counts in sendbackup's debug file, from the lines with the waiting times."""
         return [int(size) for size in re.findall(r": amrelay: sendbackup native tee: (\d+) bytes in .*; waited ", self.sendbackup())]
 
     def relayed(self) -> list[int]:
@@ -111,7 +111,7 @@ class Evidence:
         return [int(size) for size in re.findall(rf": amrelay: sendbackup {pid} DATA: (\d+) bytes in .*; waited ", self.amandad())]
 
     def sealed(self) -> int:
-        """Of how many bytes amandad says that it sealed them."""
+        """The number of bytes that amandad says it sealed."""
         return sum(int(size) for size in re.findall(r"k5_encrypt: give (\d+) bytes", self.amandad()))
 
     def seconds(self) -> float:
@@ -125,15 +125,15 @@ class Evidence:
 
 
 def client_debug_files(amanda: Installation) -> list[Path]:
-    """The debug files of the client; without amrecover's, which tell of every port it found in use."""
+    """The debug files of the client, except amrecover's, which report every port in use."""
     return [path for folder in ("amandad", "client") for path in (amanda.debug / folder).rglob("*.debug")
             if not path.name.startswith("amrecover.")]
 
 
 def error_lines(files: Iterable[Path]) -> list[str]:
-    """What in debug files tells of an error that is not expected.
+    """Lines of debug files that report unexpected errors.
 
-    The last, empty frame of a stream that is being closed may find the peer gone.
+    The last, empty frame of a closing stream may find the peer gone.
     """
     found = []
     for file in files:

@@ -1,4 +1,4 @@
-"""What goes wrong in a storm: each fault says whom it may harm."""
+"""The faults of a storm; each says which dumps it may harm."""
 
 import contextlib
 import os
@@ -19,13 +19,13 @@ from .programs import KINDS, Programs
 from .session import DATAGRAM, FRAMED, Reading, Session
 
 NOBODY, TARGET, ALL = "nobody", "its target", "all dumps of its amandad"
-# What ends nobody who does not ask for it.
+# Ignored by every process that does not handle them.
 _HARMLESS_SIGNALS = (signal.SIGCHLD, signal.SIGCONT, signal.SIGWINCH, signal.SIGURG)
 
 
 @dataclass
 class Scene:
-    """The dumps of a round, and what a fault needs."""
+    """The dumps of a round, and what faults need."""
 
     amanda: Installation
     programs: Programs
@@ -48,9 +48,9 @@ class Scene:
 
 @dataclass(frozen=True)
 class Fault:
-    """`act` gives False where it met nothing that it could harm. `early` ones happen before the dumps begin.
+    """`act` returns False if it found nothing to harm. An `early` fault happens before the dumps begin.
 
-    One that `loses_index` takes the index of the target from its server, who knows that: nobody else has to.
+    A fault that `loses_index` takes the target's index from its server, which knows that; nobody else has to.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Fault:
 
 
 def send_signal(pid: int | None, number: int) -> bool:
-    """Whether there was a process to be signalled."""
+    """Whether there was a process to signal."""
     if not pid:
         return False
     try:
@@ -95,7 +95,7 @@ def _stops(scene: Scene) -> bool:
 
 
 def storm_of_signals(pids: Callable[[], list[int]], chance: random.Random) -> None:
-    """Several hundred signals that end nobody, to all of them."""
+    """Send several hundred harmless signals to the processes."""
     for _ in range(300):
         for pid in pids():
             send_signal(pid, chance.choice(_HARMLESS_SIGNALS))
@@ -107,7 +107,7 @@ def _storm(scene: Scene) -> None:
 
 
 def hole(seconds: float) -> None:
-    """Lose all packets for a while."""
+    """Drop all packets for a while."""
     subprocess.run(["ip", "link", "set", "lo", "down"], check=True)
     try:
         time.sleep(seconds)
@@ -116,18 +116,18 @@ def hole(seconds: float) -> None:
 
 
 def use_up_descriptors(amanda: Installation, pid: int) -> bool:
-    """Let a process of Amanda's user open nothing more than it has. Whether there was one."""
+    """Limit a process of Amanda's user to its open descriptors. Returns whether there was one."""
     try:
         used = descriptors(pid)
     except FileNotFoundError:
         return False
     lowest_free = next(number for number in range(len(used) + 1) if number not in used)
-    # As the user itself: root may lack the right to limit others.
+    # As the user: root may lack the right to limit others.
     command = ["prlimit", f"--pid={pid}", f"--nofile={lowest_free}:{lowest_free}"]
     return subprocess.run(command, preexec_fn=amanda.demote, stderr=subprocess.DEVNULL).returncode == 0
 
 
-# Opens pipes of a megabyte until the kernel gives no more to the user, tells how many, and holds them.
+# Opens pipes of a megabyte until the kernel refuses, prints how many, and holds them.
 _HOG = """
 import fcntl, os
 held = []
@@ -144,7 +144,7 @@ os.read(0, 1)
 
 @contextlib.contextmanager
 def pipe_memory_used_up(amanda: Installation):
-    """While it lasts Amanda's user has no share of pipe memory left: new pipes hold a page or two. Gives how many pipes it took."""
+    """Uses up the pipe memory of Amanda's user: new pipes hold a page or two. Yields how many pipes that took."""
     hog = subprocess.Popen([sys.executable, "-c", _HOG], stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=amanda.demote)
     try:
         yield int(hog.stdout.readline())
@@ -172,7 +172,7 @@ def _half_closed(scene: Scene) -> bool:
 
 
 def _index_unread(scene: Scene) -> bool:
-    """The connection of the target's index alone is reset (bsd)."""
+    """Reset only the connection of the target's index (bsd)."""
     for channel in scene.session.channels:
         if channel.raw == (scene.target, "INDEX"):
             channel.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
@@ -216,5 +216,5 @@ FAULTS = [
 ]
 FAULTS += [Fault(f"the archiver: {kind}", TARGET, _misbehaves(program, kind), early=True, needs=program)
            for program in ("tar", "bsdtar") for kind in KINDS]
-# A filter that takes all its input and ends well cannot be told from one that has done its work.
+# A filter that reads all its input and ends well looks like one that has done its work.
 FAULTS += [Fault(f"the filter: {kind}", ALL, _misbehaves("gzip", kind), early=True, needs="gzip") for kind in KINDS if kind != "drains"]

@@ -1,4 +1,4 @@
-"""Dumps of a real server that wait at a gate, so that a test can bring about what it wants while all of them are under way."""
+"""Dumps of a real server that wait at a gate, so that a test can act while all of them are running."""
 
 import re
 import shutil
@@ -20,7 +20,7 @@ PATIENCE = 120
 
 
 class Gate:
-    """tar waits at it: before it begins, or when so many bytes have passed."""
+    """tar waits here, before it begins or after the given number of bytes."""
 
     def __init__(self) -> None:
         script = SCRATCH / "gated-tar"
@@ -28,7 +28,7 @@ class Gate:
         put_in_place(Installation.real("tar"), script, _REAL)
 
     def close(self, size: int = 0) -> None:
-        """From now on every tar waits behind its first `size` bytes."""
+        """Make every tar wait after its first `size` bytes."""
         shutil.rmtree(_GATE, ignore_errors=True)
         (_GATE / "tars").mkdir(parents=True)
         for directory in _GATE, _GATE / "tars":
@@ -36,25 +36,25 @@ class Gate:
         (_GATE / "bytes").write_text(str(size))
 
     def open(self) -> None:
-        """All may pass."""
+        """Let all pass."""
         (_GATE / "open").touch()
 
     def waiting(self) -> dict[str, int]:
-        """The tars at the gate: the folder that is dumped or filled, to the process."""
+        """The tars at the gate: the dumped or restored folder to the process."""
         return {file.read_text().strip(): int(file.name) for file in (_GATE / "tars").iterdir()}
 
 
 class GatedDumps:
-    """A run of amdump whose dumps have all come to the gate, through one amandad."""
+    """A run of amdump whose dumps are all at the gate, through one amandad."""
 
     def __init__(self, server: Server, gate: Gate, size: int = 0, count: int | None = None, words: tuple[str, ...] = ()) -> None:
-        """`size` bytes of each pass before; `count` is of how many is waited for, if not of all; `words` are arguments of amdump."""
+        """`size` bytes of each pass first; `count` dumps are awaited (default all); `words` are arguments of amdump."""
         self.server, self.gate = server, gate
         self.amdump = self._begin(size, count or len(server.disks), words)
         self.amandad = self._one_amandad(count or len(server.disks))
 
     def _begin(self, size: int, count: int, words: tuple[str, ...]) -> subprocess.Popen:
-        """Again where the driver has lost its holding disk."""
+        """Start amdump, and again if the driver has lost its holding disk."""
         for _ in range(3):
             self.gate.close(size)
             amdump = self.server.begin_amdump(*words)
@@ -75,15 +75,15 @@ class GatedDumps:
         return serving[0]
 
     def said(self, pattern: str, amandad: int | None = None) -> int:
-        """How often that amandad has written a line with the pattern into its debug file."""
+        """The number of lines with the pattern in that amandad's debug file."""
         return len(self.server.amanda.debug_matches("amandad", rf" pid {amandad or self.amandad}: .*{pattern}"))
 
     def _driver_log(self) -> str:
-        """What the driver has written of its doings in this run."""
+        """The driver's log of this run."""
         return max((self.server.state / "log").glob("amdump.2*")).read_text(errors="replace")
 
     def _started(self, name: str) -> dict[str, int]:
-        """The server's processes of a name that ends in a number: their full names to the processes."""
+        """The server's processes named so with a number: their full names to the processes."""
         return {name: int(pid) for name, pid in re.findall(rf"^driver: started ({name}\d+) pid (\d+)$", self._driver_log(), re.M)}
 
     def chunkers(self) -> list[int]:
@@ -91,21 +91,21 @@ class GatedDumps:
         return list(self._started("chunker").values())
 
     def dumper(self, disk: str) -> int:
-        """The server's process that dumps a disk, as the driver's log tells it."""
+        """The server's process that dumps a disk, from the driver's log."""
         command = rf"^driver: send-cmd .* to (dumper\d+): [A-Z]+-DUMP .* localhost [0-9a-f]+ {re.escape(disk)} "
         sent = re.findall(command, self._driver_log(), re.M)
         assert sent, f"no dumper has {disk}"
         return self._started("dumper")[sent[-1]]
 
     def stop(self, *pids: int) -> None:
-        """Stop processes: each stands for one that waits for a slow disk, and no signal but SIGKILL ends it."""
+        """Stop processes: each acts as if it waited for a slow disk, and only SIGKILL ends it."""
         for pid in pids:
             send_signal(pid, signal.SIGSTOP)
         assert wait_until(lambda: self.stopped(*pids)), f"these do not stop: {pids}"
 
     @staticmethod
     def stopped(*pids: int) -> bool:
-        """Whether all of them stand still."""
+        """Whether all of them are stopped."""
         return all(state_of(pid) == "T" for pid in pids)
 
     def tar(self, disk: str) -> int:
@@ -120,24 +120,24 @@ class GatedDumps:
         return pid
 
     def done(self, *disks: str) -> bool:
-        """Whether the dumpers of these have reported success."""
+        """Whether the dumpers of these disks have reported success."""
         log = self.server.newest_log().read_text(errors="replace")
         return all(f"SUCCESS dumper localhost {disk} " in log for disk in disks)
 
     def end(self) -> Run:
-        """The run's end, in which no dump has failed; one that has may have been repeated."""
+        """Wait for the run's end and check that no dump failed; a failed one may have been repeated."""
         run = self.server.finish_amdump(self.amdump)
         assert run.status == 0 and not run.failed, run.log.read_text(errors="replace")
         return run
 
     def finish(self) -> None:
-        """The run's end, and what there is of every dump."""
+        """Wait for the run's end and check every dump."""
         run = self.end()
         for disk in self.server.disks:
             self.check(disk, run)
 
     def check(self, disk: str, run: Run) -> None:
-        """A dump restores to its source, its index is tar's listing, and both sides have its checksums."""
+        """Check that a dump restores to its source, its index is tar's listing, and both sides have its checksums."""
         assert run.done(disk), run.log.read_text(errors="replace")
         dump = Evidence(self.server.amanda, run, disk, 0, SCRATCH / f"{disk}.image")
         self.server.fetch_to(dump.image, disk, run)

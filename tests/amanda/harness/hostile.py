@@ -1,4 +1,4 @@
-"""Clients that mean harm, each by a connection (bsdtcp) or datagrams of its own."""
+"""Malicious clients, each with its own connection (bsdtcp) or datagrams."""
 
 import contextlib
 import random
@@ -11,7 +11,7 @@ from .peer import ACK, REP, REQ, Peer, dump_request, request
 
 
 def drops(peer: Peer, chance: random.Random, directory: str) -> bool:
-    """Asks for a dump and goes away at some moment."""
+    """Asks for a dump and leaves at some moment."""
     peer.send_packet(REQ, dump_request(directory))
     if chance.random() < 0.3:
         return False
@@ -32,38 +32,38 @@ def repeats(peer: Peer, chance: random.Random, directory: str) -> bool:
 
 
 def opens_many_handles(peer: Peer, chance: random.Random, directory: str) -> bool:
-    """Asks for what there is not, each time under another handle."""
+    """Asks for unknown services, each time under another handle."""
     for handle in range(1, 300):
         peer.send_packet(chance.choice([REQ, REQ, ACK]), request("nonsense"), handle=handle)
     return False
 
 
 def claims_huge_lengths(peer: Peer, chance: random.Random, directory: str) -> bool:
-    """Begins a token that would be larger than any may be."""
+    """Begins a token larger than the maximum."""
     length = chance.choice([0xFFFFFFFF, 0x80000000, 128 * 32768 + 1, 0x7FFFFFFF])
     peer.socket.sendall(struct.pack(">II", length, 1) + b"x" * 100)
     return False
 
 
 def sends_garbage(peer: Peer, chance: random.Random, directory: str) -> bool:
-    """Sends what is no token."""
+    """Sends bytes that are not a token."""
     peer.socket.sendall(chance.randbytes(chance.randint(8, 4096)))
     return False
 
 
-# Each tells whether amandad is known to have answered.
+# Each returns whether amandad is known to have answered.
 HOSTILE: tuple[Callable[[Peer, random.Random, str], bool], ...] = (
     drops, repeats, opens_many_handles, claims_huge_lengths, sends_garbage)
 
 
 def attack(amanda: Installation, kind: Callable, chance: random.Random, directory: str) -> Peer:
-    """A peer that has done its harm and has gone; its amandad may still be there."""
+    """Runs a peer that does its harm and leaves; its amandad may still run."""
     peer = Peer(amanda)
     answered = False
     with contextlib.suppress(OSError):
         # amandad may end the connection at any moment.
         answered = kind(peer, chance, directory)
-    # An amandad that finds its connection reset when it starts waits for half a minute, as upstream's does.
+    # An amandad whose connection is reset when it starts waits for half a minute, as upstream's does.
     if answered and chance.random() < 0.5:
         peer.reset()
     else:
@@ -72,7 +72,7 @@ def attack(amanda: Installation, kind: Callable, chance: random.Random, director
 
 
 def datagrams(address: tuple[str, int], chance: random.Random) -> None:
-    """Datagrams of a stranger to an amandad that serves others: from no trusted port, and of every kind."""
+    """Send a stranger's datagrams of every kind, from an untrusted port, to an amandad that serves others."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
         for number in range(20):
             body = chance.choice([b"", chance.randbytes(50), request("noop").encode()])

@@ -11,20 +11,20 @@ from . import certificates
 
 SCRATCH = Path("/run/amrelay-tests")
 BUILD = Path(__file__).parents[3] / "build"
-# The debug files of a server that is not the installed Amanda's.
+# The debug files of a server other than the installed Amanda's.
 SERVER_DEBUG = SCRATCH / "server-debug"
 # What scripts/tools.sh has unpacked.
 TOOLS = BUILD / "tools"
 
 
 class Installation:
-    """An installed Amanda. What tests write below its prefix goes to memory and ends with the sandbox."""
+    """An installed Amanda. What tests write below its prefix stays in memory and is gone with the sandbox."""
 
     def __init__(self, kind: str = "") -> None:
-        """The installation that the environment names; or that of a kind (as AMRELAY names them), at its usual place."""
+        """The installation that the environment names, or that of a kind (as in AMRELAY), at its usual place."""
         chosen = kind or os.environ.get("AMRELAY", "yes")
         self.patched = chosen == "yes"
-        # As scripts/lib/common.sh names what belongs to each kind.
+        # The names that scripts/lib/common.sh gives to each kind.
         self.variant = {"yes": "relay", "no": "plain"}.get(chosen, chosen)
         self.prefix = BUILD / f"prefix-{self.variant}" if kind else Path(os.environ["AMANDA_PREFIX"])
         self.user = os.environ.get("AMANDA_USER", "amandabackup")
@@ -41,7 +41,7 @@ class Installation:
         for directory in upper, work:
             directory.mkdir(parents=True)
         SCRATCH.chmod(0o755)
-        # With xino all names have one device number, which `--one-file-system` of tar looks at.
+        # With xino all names have the same device number, which tar's `--one-file-system` compares.
         options = f"lowerdir={self.prefix},upperdir={upper},workdir={work},xino=on"
         subprocess.run(["mount", "-t", "overlay", "-o", options, "overlay", self.prefix], check=True)
 
@@ -55,7 +55,7 @@ class Installation:
         self.configure_client()
         for name in "debug", "tmp", "var", "etc/amanda", "share/amanda/bsdtar":
             self.give(self.prefix / name)
-        # Amanda follows the link first, then trusts the file only if all directories above it are root's alone.
+        # Amanda follows the link first, then trusts the file only if only root can write to all directories above it.
         security = Path("/etc/amanda-security-private.conf")
         lines = [f"{program}:{setting}={path}" for program, setting, path in (
             ("runtar", "gnutar_path", self.real("tar")), ("amgtar", "gnutar_path", self.real("tar")),
@@ -75,7 +75,7 @@ class Installation:
         self.client_config.write_text("\n".join([*usual, *lines]) + "\n")
 
     def make_certificates(self) -> str:
-        """Make what `ssl` needs, once: the line of a configuration that says where it is."""
+        """Make what `ssl` needs, once; returns the configuration line with its place."""
         directory = self.prefix / "etc/amanda/ssl"
         if not directory.exists():
             certificates.make(directory)
@@ -83,14 +83,14 @@ class Installation:
         return f'ssl-dir "{directory}"'
 
     def allow(self, *lines: str) -> None:
-        """Say in .amandahosts who may ask for what."""
+        """Write .amandahosts: who may ask for what."""
         hosts = self.home / ".amandahosts"
         hosts.write_text("\n".join(lines) + "\n")
         hosts.chmod(0o600)
         self.give(hosts)
 
     def give(self, path: Path) -> None:
-        """Make Amanda's user the owner of path and all below it."""
+        """Make Amanda's user the owner of path and everything below it."""
         subprocess.run(["chown", "-R", f"{self.uid}:{self.gid}", path], check=True)
 
     @staticmethod
@@ -107,7 +107,7 @@ class Installation:
         os.setuid(self.uid)
 
     def keep_logs(self, name: str) -> Path:
-        """Copy what Amanda wrote of its doings to where it outlives the sandbox; that folder."""
+        """Copy Amanda's logs to a folder that outlives the sandbox; returns the folder."""
         kept = self.kept / name
         shutil.rmtree(kept, ignore_errors=True)
         for source, target in ((self.debug, "debug"), (SCRATCH / "logs", "logs"), (SCRATCH / "server/log", "server"),

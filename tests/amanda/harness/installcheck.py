@@ -9,7 +9,7 @@ from .installation import SCRATCH, Installation
 from .server import LOST_HOLDING_DISK
 
 _REPOSITORY = Path(__file__).parents[3]
-# Those that run what the patches change. The rest is of the server and its tapes.
+# Those that run patched code. The rest tests the server and its tapes.
 TESTS = ("noop", "amservice", "gnutar", "runtar", "amgtar", "ambsdtar", "amdump", "amdump_client", "amrecover",
          "dump-client-custom-compress+amfetchdump", "dump-client-encrypt+amfetchdump",
          *(f"failure-client-{filter}{kind}" for filter in ("custom-compress", "encrypt")
@@ -17,7 +17,7 @@ TESTS = ("noop", "amservice", "gnutar", "runtar", "amgtar", "ambsdtar", "amdump"
 
 
 class Installcheck:
-    """A copy of upstream's tests, made ready as its Makefile does."""
+    """A copy of upstream's tests, prepared as by its Makefile."""
 
     def __init__(self, amanda: Installation) -> None:
         self.amanda = amanda
@@ -35,17 +35,17 @@ class Installcheck:
                 text = text.replace(f"@{name}@", value)
             script.write_text(text, encoding="latin-1")
             script.chmod(0o644 if script.name == "amcat-error-no-exec" else 0o755)
-        # What an installation as root leaves for its user to write.
+        # Amanda's user must be able to write what an installation as root made.
         (amanda.prefix / "share/amanda/bsdtar").mkdir(exist_ok=True)
         amanda.give(amanda.prefix / "share/amanda/bsdtar")
         amanda.give(self.directory)
 
     def run(self, name: str) -> tuple[str, str]:
-        """Run a test: what came of it in one line, and all that it printed. Again where the driver has lost its holding disk."""
+        """Run a test: its result in one line, and its output. Run it again if the driver has lost its holding disk."""
         (self.amanda.prefix / "tmp/installchecks").mkdir(exist_ok=True)
         self.amanda.give(self.amanda.prefix / "tmp")
         if name == "amrecover":
-            # It is root's alone, and restores from a dump that must be there.
+            # It needs root, and restores from a dump that must exist.
             self._perl("-MInstallcheck::Dumpcache", "-e", 'Installcheck::Dumpcache::generate_and_store("basic") or die')
         for _ in range(3):
             done = self._perl(name, as_root=name == "amrecover")
@@ -62,7 +62,7 @@ class Installcheck:
 
 
 def summary(text: str) -> str:
-    """What a test that speaks TAP has found: how many were planned, which failed, which were skipped."""
+    """The results of a test in TAP: how many were planned, which failed, which were skipped."""
     plan = re.search(r"^1\.\.(\d+)", text, re.M)
     results = re.findall(r"^(not ok|ok) (\d+)(.*)$", text, re.M)
     failed = [number for verdict, number, _ in results if verdict == "not ok"]

@@ -1,4 +1,4 @@
-"""A Kerberos realm of the sandbox's own: its KDC, the client's key and that of the server."""
+"""A Kerberos realm of the sandbox: its KDC, the client's key and the server's."""
 
 import subprocess
 from pathlib import Path
@@ -7,7 +7,7 @@ from .installation import TOOLS, Installation
 from .keytab import REALM
 from .processes import wait_until
 
-# Whom the server's keytab lets it be.
+# The server's identity, in its keytab.
 PRINCIPAL = "amanda/localhost"
 
 # Everything is in one file, for the KDC as well.
@@ -36,7 +36,7 @@ _CONFIGURATION = """\
 
 
 class Realm:
-    """The realm, and its KDC for as long as it is not closed."""
+    """The realm, and its KDC until it is closed."""
 
     def __init__(self, amanda: Installation, logs: Path) -> None:
         self.directory = amanda.prefix / "etc/amanda/kerberos"
@@ -54,7 +54,7 @@ class Realm:
         self._start_kdc(logs / "kdc.log")
 
     def _make_keys(self, log: Path) -> None:
-        """amandad is a host's service, whose key is root's."""
+        """amandad is a host service, whose key belongs to root."""
         programs = TOOLS / "usr/sbin"
         with log.open("wb") as output:
             for words in (["kdb5_util", "create", "-s", "-P", "loopback"],

@@ -1,4 +1,4 @@
-"""A Kerberos keytab for a service whose realm has no KDC: enough to wait for a peer's first token, not to understand it.
+"""A Kerberos keytab for a service whose realm has no KDC: enough to wait for a peer's first token, but not to understand it.
 
 Source: MIT Kerberos, "The Kerberos V5 keytab file format", version 2.
 """
@@ -12,7 +12,7 @@ AES256, NT_PRINCIPAL = 18, 1
 
 
 def counted(text: bytes) -> bytes:
-    """A string behind its length."""
+    """A string with its length in front."""
     return struct.pack(">H", len(text)) + text
 
 

@@ -1,4 +1,4 @@
-/* For LD_PRELOAD: as long as a file named in LOST_DATAGRAMS is there, no datagram can be sent. */
+/* For LD_PRELOAD: while the file named in LOST_DATAGRAMS exists, no datagram can be sent. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>

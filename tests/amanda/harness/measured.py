@@ -7,14 +7,14 @@ import sys
 from pathlib import Path
 from typing import Iterator
 
-from .installation import SCRATCH, Installation
+from .installation import Installation
 from .server import Server
 
 MIB = 1 << 20
 
 
 def say(words: str) -> None:
-    """Tell people what is being measured."""
+    """Say what is being measured."""
     print(f"==> {words}", file=sys.stderr, flush=True)
 
 
@@ -34,7 +34,7 @@ def both_amandas() -> dict[str, Installation]:
 
 @contextlib.contextmanager
 def logs_kept(amanda: Installation) -> Iterator[None]:
-    """Where it fails, the logs outlive the sandbox."""
+    """Keep the logs after the sandbox if the block fails."""
     try:
         yield
     except Exception:
@@ -43,7 +43,7 @@ def logs_kept(amanda: Installation) -> Iterator[None]:
 
 
 def use_usual_congestion_control() -> None:
-    """Use Linux's own congestion control, or what comes next to it where a namespace may not have that.
+    """Use Linux's default congestion control, or the next best that the namespace may use.
 
     The machine's may be bbr, which sets a timer for every burst.
     """
@@ -55,7 +55,7 @@ def use_usual_congestion_control() -> None:
 
 
 def keep_in_memory(folder: Path) -> None:
-    """Let what is written below a folder cost no disk; it stays its owner's."""
+    """Keep what is written below a folder in memory; the folder keeps its owner."""
     folder.mkdir(parents=True, exist_ok=True)
     owner = folder.stat()
     options = f"mode=755,uid={owner.st_uid},gid={owner.st_gid},size=50%"
@@ -63,7 +63,7 @@ def keep_in_memory(folder: Path) -> None:
 
 
 def read_all(tree: Path) -> None:
-    """Have all files of a tree in the page cache."""
+    """Read all files of a tree into the page cache."""
     block = bytearray(MIB)
     for folder, _, names in os.walk(tree):
         for name in names:
@@ -83,8 +83,8 @@ class MemoryServer(Server):
     def warm(self, mebibytes: int) -> None:
         """Use so much of that memory, and free it again.
 
-        What a virtual machine has free, its host may have taken away, and who writes to it then waits for it: up to three seconds a
-        gigabyte. What was free until a moment ago is still there.
+        A host may have taken a virtual machine's free memory away, and writers then wait for it: up to three seconds per
+        gigabyte. Memory that has just been freed is still there.
         """
         path, block = self.holding / "warm", bytes(MIB)
         with path.open("wb") as file:

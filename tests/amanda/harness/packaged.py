@@ -1,4 +1,4 @@
-"""Which server asks for the dumps: the private Amanda's own, or Debian's packaged one, which no patch of ours has touched."""
+"""Which server asks for the dumps: the private Amanda's own, or Debian's packaged one, which is unpatched."""
 
 import pwd
 import shutil
@@ -13,7 +13,7 @@ _PACKAGES = "amanda-common", "amanda-server", "amanda-client"
 
 @dataclass
 class Programs:
-    """A server's programs, its configuration's folder, and whom they run as."""
+    """A server's programs, its configuration folder, and their user."""
 
     user: str
     path: Path
@@ -34,9 +34,9 @@ def private(amanda: Installation) -> Programs:
 
 
 def debian() -> Programs:
-    """Debian's server; it is laid over the sandbox's /usr, as its paths are compiled into its programs.
+    """Debian's server, laid over the sandbox's /usr because its paths are compiled into its programs.
 
-    The folders that its installation would make are made. The machine's own /usr is not changed. amfetchdump comes with
+    Makes the folders that its installation would make. The machine's own /usr is not changed. amfetchdump comes with
     amanda-client.
     """
     unpacked, debug = SCRATCH / "debian", Path("/var/log/amanda")
@@ -50,7 +50,7 @@ def debian() -> Programs:
             folder.mkdir()
         subprocess.run(["mount", "--bind", SERVER_DEBUG, debug], check=True)
     programs = Programs("backup", Path("/usr/sbin"), Path("/etc/amanda/daily"))
-    # Its programs make this for themselves, and take no other's.
+    # Its programs make this themselves, and refuse another user's.
     shutil.rmtree("/tmp/amanda", ignore_errors=True)
     for folder in Path("/etc/amanda"), debug:
         folder.mkdir(exist_ok=True)

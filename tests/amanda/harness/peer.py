@@ -1,4 +1,4 @@
-"""A server that speaks Amanda's protocol to an amandad it has started, and can misbehave as a real one does not.
+"""A server that speaks Amanda's protocol to an amandad it starts, and can misbehave as a real one does not.
 
 Sources: protocol packets, common-src/packet.c and protocol.c; tokens, common-src/security-util.c (tcpm_send_token); the data
 streams of a dump, amandad-src/amandad.c and server-src/dumper.c.
@@ -22,7 +22,7 @@ REQ, REP, PREP, ACK, NAK = range(5)
 NAMES = ("REQ", "REP", "PREP", "ACK", "NAK")
 crc32c = mkCrcFun("crc-32c")
 
-# Ports below 1024, of which the peers of a process take one after the other; amandad trusts no other.
+# Ports below 1024, the only ones amandad trusts; the peers of a process take one after the other.
 _ports = itertools.cycle(range(601, 880))
 
 
@@ -34,8 +34,8 @@ def request(service: str, *lines: str, user: str = "root") -> str:
 def dump_request(directory: str, program: str = "GNUTAR", application: str = "", index: bool = True, level: int = 0,
                  extra: str = "", auth: str = "BSDTCP", user: str = "root", features: str = "f" * 40, record: bool = False,
                  filters: str = "") -> str:
-    """The body of a request for a dump of a directory. `application` names one, and program is then ignored. `extra` is the
-    application's, `filters` what compresses and encrypts on the client."""
+    """The body of a request for a dump of a directory. With `application`, program is ignored. `extra` is for the
+    application; `filters` compress and encrypt on the client."""
     if application:
         program, extra = "APPLICATION", f"<backup-program><plugin>{application}</plugin>{extra}</backup-program>"
     return request(
@@ -47,7 +47,7 @@ def dump_request(directory: str, program: str = "GNUTAR", application: str = "",
 
 @dataclass
 class Dump:
-    """What a server got of a dump."""
+    """What a server received of a dump."""
 
     data: bytearray = field(default_factory=bytearray)
     messages: str = ""
@@ -58,8 +58,8 @@ class Dump:
 
     @property
     def failed(self) -> bool:
-        """Whether dumper would fail this dump: an error line, no size or no end, no data, or another CRC than was reported, of
-        which 0 stands for none (server-src/dumper.c)."""
+        """Whether dumper would fail this dump: an error line, no size or no end, no data, or a CRC that is not the reported one, where
+        0 means none (server-src/dumper.c)."""
         told = [re.search(rf"^sendbackup: {word}", self.messages, re.M) for word in ("error", "size", "end")]
         reported = self.checksum("client")
         differs = reported is not None and reported[0] != 0 and reported != (self.crc, self.size)
@@ -67,21 +67,21 @@ class Dump:
 
     @property
     def errors(self) -> list[str]:
-        """What the error lines say."""
+        """The texts of the error lines."""
         return re.findall(r"^sendbackup: error \[(.*)\]$", self.messages, re.M)
 
     @property
     def strange(self) -> bool:
-        """Whether a message is marked as strange."""
+        """Whether there is a strange message."""
         return bool(re.search(r"^\?", self.messages, re.M))
 
     def checksum(self, kind: str) -> tuple[int, int] | None:
-        """The native or client CRC that sendbackup reported, and how many bytes it is of."""
+        """The native or client CRC that sendbackup reported, and its number of bytes."""
         found = re.search(rf"^sendbackup: {kind}-CRC (\w+):(\d+)", self.messages, re.M)
         return (int(found[1], 16), int(found[2])) if found else None
 
     def take(self, name: str, payload: bytes, keep: bool) -> None:
-        """Note what came through a stream; an empty payload is its end."""
+        """Record what came through a stream; an empty payload is its end."""
         if not payload:
             self.ended.add(name)
         elif name == "DATA":
@@ -96,7 +96,7 @@ class Dump:
 
 
 def listener() -> socket.socket:
-    """A socket that takes the peers' connections in the place of inetd."""
+    """A socket that accepts the peers' connections instead of inetd."""
     taking = socket.socket()
     taking.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     taking.bind(("127.0.0.1", 0))
@@ -105,7 +105,7 @@ def listener() -> socket.socket:
 
 
 class Peer:
-    """One connection of a server, and the amandad that inetd would have started for it (bsdtcp)."""
+    """One connection of a server, and the amandad that inetd would start for it (bsdtcp)."""
 
     def __init__(self, amanda: Installation, auth: str = "bsdtcp", privileged: bool = True, wrap: tuple[str, ...] = (),
                  services: tuple[str, ...] = ("amdump",), environment: dict[str, str] | None = None,
@@ -126,7 +126,7 @@ class Peer:
         self.buffer = bytearray()
 
     def _over_tls(self, amanda: Installation) -> ssl.SSLSocket:
-        """Shake hands with the certificate of both sides; the client's configuration must say where amandad finds it."""
+        """Do the TLS handshake with the certificate of both sides; the client's configuration must say where it is."""
         directory = amanda.prefix / "etc/amanda/ssl"
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
@@ -181,7 +181,7 @@ class Peer:
 
     def continue_dump(self, dump: Dump, streams: dict[int, str], size: int | None = None, keep: bool = True,
                       seconds: float = 60) -> None:
-        """Read a dump on until all its streams have ended, the connection has, or its data are of this size."""
+        """Read more of a dump, until all its streams or the connection have ended, or its data have this size."""
         while not set(streams.values()) <= dump.ended and (size is None or dump.size < size):
             token = self.receive(seconds)
             if token is None:
@@ -193,13 +193,13 @@ class Peer:
                     self.send_token(handle, b"")
 
     def finish_dump(self, streams: dict[int, str], keep: bool = True, seconds: float = 60) -> Dump:
-        """Read a dump until all its streams have ended, or the connection has."""
+        """Read a dump until all its streams or the connection have ended."""
         dump = Dump()
         self.continue_dump(dump, streams, keep=keep, seconds=seconds)
         return dump
 
     def next_answer(self, streams: dict[int, str], dump: Dump, seconds: float = 30) -> tuple[int, bytes]:
-        """The next packet: its handle and its bytes. What comes of a dump meanwhile is taken."""
+        """The next packet: its handle and its bytes. Records what comes of a dump meanwhile."""
         while token := self.receive(seconds):
             handle, payload = token
             if handle not in streams:
@@ -212,7 +212,7 @@ class Peer:
         raise AssertionError("the connection ended before the answer")
 
     def dump(self, body: str, keep: bool = True) -> Dump:
-        """A whole dump."""
+        """Make a whole dump."""
         return self.finish_dump(self.begin_dump(body), keep)
 
     def reset(self) -> None:
@@ -221,14 +221,14 @@ class Peer:
         self.socket.close()
 
     def exit_status(self, seconds: float = 60) -> int | None:
-        """amandad's exit status once it has ended; None if it still runs after so many seconds."""
+        """amandad's exit status once it has ended; None if it still runs after the given seconds."""
         try:
             return self.process.wait(seconds)
         except subprocess.TimeoutExpired:
             return None
 
     def close(self) -> None:
-        """Leave nothing behind."""
+        """Close everything."""
         self.socket.close()
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGKILL)
@@ -244,7 +244,7 @@ def streams_of(reply: str) -> dict[int, str]:
 
 
 def datagram_socket(address: str = "127.0.0.1", port: int | None = None) -> socket.socket:
-    """A socket to send packets from; without a port, from a reserved one."""
+    """A socket to send packets from; by default on a reserved port."""
     sending = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sending.bind((address, next(_ports) if port is None else port))
     return sending
@@ -268,7 +268,7 @@ class SharedConnection:
 
 
 class OwnConnections:
-    """The connections of a dump's streams under bsd, one for each; its end is the end of the stream."""
+    """The connections of a dump's streams under bsd, one for each, whose end is the end of the stream."""
 
     def __init__(self, connected: dict[int, socket.socket]) -> None:
         self.sockets = connected
@@ -307,7 +307,7 @@ class DatagramPeer:
 
     @staticmethod
     def packet(kind: int, body: str = "", handle: str = "000-00000001", sequence: int = 1) -> bytes:
-        """A packet as a datagram carries it."""
+        """A packet in the form of a datagram."""
         return f"Amanda 3.5 {NAMES[kind]} HANDLE {handle} SEQ {sequence}\n{body}".encode()
 
     def send_packet(self, kind: int, body: str = "", handle: str = "000-00000001", sequence: int = 1) -> None:
@@ -324,7 +324,7 @@ class DatagramPeer:
             assert f" {NAMES[NAK]} " not in head, body
 
     def begin_dump(self, body: str, handle: str = "000-00000001") -> tuple[dict[int, str], SharedConnection | OwnConnections]:
-        """Ask for a dump, acknowledge the reply, connect: the streams' names by their handles, and what to read them from."""
+        """Ask for a dump, acknowledge the reply, connect: the streams' names by their handles, and their connections."""
         self.send_packet(REQ, body, handle)
         streams = streams_of(self.reply())
         self.send_packet(ACK, handle=handle)
@@ -333,14 +333,14 @@ class DatagramPeer:
         return streams, self.connections[-1]
 
     def connect(self, streams: dict[int, str]) -> dict[int, socket.socket]:
-        """The connections of a dump's streams, by their ports: under bsdudp only the first is one, for all."""
+        """The connections of a dump's streams, by their ports: under bsdudp the first is for all."""
         ports = list(streams) if self.auth == "bsd" else list(streams)[:1]
         return {port: socket.create_connection(("127.0.0.1", port)) for port in ports}
 
     exit_status = Peer.exit_status
 
     def close(self) -> None:
-        """Leave nothing behind."""
+        """Close everything."""
         for connection in self.connections:
             connection.close()
         Peer.close(self)

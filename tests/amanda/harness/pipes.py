@@ -1,4 +1,4 @@
-"""What waits in pipes and connections to be read."""
+"""Unread bytes in pipes and connections."""
 
 import fcntl
 import struct
@@ -7,12 +7,12 @@ import time
 
 
 def waiting_bytes(descriptor: int) -> int:
-    """How many bytes have come and are not read."""
+    """The number of unread bytes."""
     return struct.unpack("i", fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4)))[0]
 
 
 def nothing_more_fits(descriptor: int) -> bool:
-    """Whether the writer waits, for all we can tell."""
+    """Whether the writer appears to be waiting."""
     before = waiting_bytes(descriptor)
     time.sleep(0.1)
     return before > 0 and waiting_bytes(descriptor) == before

@@ -1,4 +1,4 @@
-"""Processes of the sandbox, which holds none but the tests' own."""
+"""Processes of the sandbox, which has only those of the tests."""
 
 import os
 import time
@@ -10,7 +10,7 @@ CLIENT = {"amandad", "amandad-log", "sendbackup", "runtar", "tar", "bsdtar", "se
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 30, interval: float = 0.05) -> bool:
-    """Whether the condition comes true within so many seconds."""
+    """Whether the condition becomes true within the given seconds."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -20,7 +20,7 @@ def wait_until(condition: Callable[[], object], seconds: float = 30, interval: f
 
 
 def _living() -> dict[int, tuple[str, int]]:
-    """All processes but zombies: number to name and parent."""
+    """All processes except zombies: pid to name and parent."""
     found = {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
@@ -36,12 +36,12 @@ def _living() -> dict[int, tuple[str, int]]:
 
 
 def running(names: set[str] = CLIENT) -> dict[int, str]:
-    """The living processes of these names: number to name."""
+    """The living processes of these names: pid to name."""
     return {pid: name for pid, (name, _) in _living().items() if name in names}
 
 
 def others() -> dict[int, str]:
-    """All living processes but the tests' own, and what runs them: number to name."""
+    """All living processes except the tests and what runs them: pid to name."""
     found = _living()
     own = os.getpid()
     while own in found:
@@ -50,7 +50,7 @@ def others() -> dict[int, str]:
 
 
 def children(pid: int) -> list[int]:
-    """The direct children of a process, but for the one that writes amandad's debug file."""
+    """The direct children of a process, except the one that writes amandad's debug file."""
     found = [int(word) for task in Path(f"/proc/{pid}/task").iterdir() for word in (task / "children").read_text().split()]
     return [child for child in found if name_of(child) != "amandad-log"]
 
@@ -62,7 +62,7 @@ def resident(pid: int) -> int:
 
 
 def descriptors(pid: int) -> dict[int, str]:
-    """The open descriptors of a process: number to what it refers to."""
+    """The open descriptors of a process: number to file."""
     folder = f"/proc/{pid}/fd"
     found = {}
     for name in os.listdir(folder):
@@ -85,13 +85,13 @@ def processor_seconds(pid: int) -> float:
 
 
 def wake_ups(pid: int) -> int:
-    """How often the threads of a process have gone to sleep of their own accord: once for each time they woke up."""
+    """The voluntary context switches of a process's threads: one for each wake-up."""
     return sum(int(line.split()[1]) for status in Path(f"/proc/{pid}/task").glob("*/status")
                for line in status.read_text().splitlines() if line.startswith("voluntary_ctxt_switches"))
 
 
 def name_of(pid: int) -> str:
-    """The name of a process; empty if there is none any more."""
+    """The name of a process; empty if it has gone."""
     try:
         return Path(f"/proc/{pid}/comm").read_text().strip()
     except OSError:
@@ -99,7 +99,7 @@ def name_of(pid: int) -> str:
 
 
 def descendants(pid: int) -> list[int]:
-    """A process and all below it."""
+    """A process and its descendants."""
     found = [pid]
     try:
         for child in children(pid):
@@ -110,7 +110,7 @@ def descendants(pid: int) -> list[int]:
 
 
 def _stat(pid: int) -> list[str]:
-    """What /proc says of a process from its state on; empty if there is none."""
+    """The fields of /proc/PID/stat from the state on; empty if the process has gone."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     except OSError:
@@ -118,22 +118,22 @@ def _stat(pid: int) -> list[str]:
 
 
 def state_of(pid: int) -> str:
-    """The state of a process, as in proc(5); empty if there is none any more."""
+    """The state of a process, as in proc(5); empty if it has gone."""
     return (_stat(pid) or [""])[0]
 
 
 def parent_of(pid: int) -> int:
-    """The parent of a process; 0 if there is none any more."""
+    """The parent of a process; 0 if it has gone."""
     return int((_stat(pid) or ["", "0"])[1])
 
 
 def shared_memory() -> list[str]:
-    """What lies in shared memory."""
+    """The names in shared memory."""
     return os.listdir("/dev/shm")
 
 
 def remove_shared_memory(pids: Iterable[int]) -> None:
-    """Remove what processes that were killed could not: the names of what Amanda's processes share tell whose it is."""
+    """Remove the shared memory of killed processes, by the pids in its names."""
     for name in shared_memory():
         if any(f"-{pid}-" in name for pid in pids):
             os.unlink(f"/dev/shm/{name}")

@@ -1,4 +1,4 @@
-"""Archivers and filters that misbehave when they are told to, in the place of the true ones."""
+"""Archivers and filters that misbehave on demand, in place of the real ones."""
 
 import os
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from .installation import SCRATCH, Installation
 from .stand_in import put_in_place
 
-# A dump's own call of each program, and no other: not an estimate, a restore, or a question for the version.
+# The call of each program that makes a dump: not an estimate, a restore, or a version query.
 _DUMPS = {"tar": "--create --file - ", "bsdtar": "--create --file - ", "gzip": "--fast "}
 
 _SCRIPT = """\
@@ -33,12 +33,12 @@ KINDS = ("exits", "fails", "killed", "lingers", "drains", "grandchild", "late")
 
 
 class Programs:
-    """The scripts that stand in for tar, bsdtar and gzip from now on. KINDS:
+    """Scripts in place of tar, bsdtar and gzip. KINDS:
 
     exits: ends with status 0 half-way; fails: the same with status 2; killed: the same by a signal; lingers: closes its output
-    half-way and stays a while; drains: takes all, reports all, and hands on half; grandchild: whole, but leaves a process on the
-    pipe; late: whole, but ends with a status that is not 0. Besides, garbage: says that it has written so many bytes, and none of them is an
-    archive's.
+    half-way and stays a while; drains: reads all, reports all, and passes on half; grandchild: whole, but leaves a process on the
+    pipe; late: whole, but ends with a status other than 0. Also garbage: reports that many bytes written, but none of them is
+    an archive's.
     """
 
     def __init__(self) -> None:
@@ -56,12 +56,12 @@ class Programs:
         return SCRATCH / f"fault-{name}"
 
     def tell(self, name: str, kind: str, size: int, directory: str = "") -> None:
-        """Have the program misbehave after so many bytes, in dumps of the directory or in all."""
+        """Make the program misbehave after the given bytes, in dumps of the directory or in all."""
         new = SCRATCH / "fault.new"
         new.write_text(f"{kind} {size} {directory}\n")
         os.replace(new, self._fault(name))
 
     def forgive(self) -> None:
-        """Have all behave again."""
+        """Make all behave again."""
         for name in _DUMPS:
             self._fault(name).unlink(missing_ok=True)

@@ -30,7 +30,7 @@ class Control(ctypes.Structure):
 
 
 class Ring:
-    """A ring from which nothing is read."""
+    """A ring that nobody reads."""
 
     def __init__(self, owner: int) -> None:
         self.name = "/amrelay-ring"
@@ -58,7 +58,7 @@ class Ring:
             assert wait_until(lambda: _libc.sem_trywait(self.semaphores["read"]) == 0), "the client does not write to the ring"
 
     def cancel(self) -> None:
-        """Tell the client that nothing more is wanted."""
+        """Cancel the ring, as a server that wants no more."""
         self.control.cancelled = 1
         for semaphore in self.semaphores.values():
             _libc.sem_post(semaphore)

@@ -1,4 +1,4 @@
-"""A real Samba server on loopback with one share, and the true smbclient where Amanda looks for it."""
+"""A real Samba server on loopback with one share, and the real smbclient where Amanda looks for it."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ from .processes import wait_until
 from .stand_in import install
 
 _TOOLS = Path(__file__).parents[3] / "build/tools/usr"
-# Debian's programs look for it there.
+# Where Debian's programs look for it.
 _CONFIGURATION = Path("/etc/samba/smb.conf")
 _STATE = SCRATCH / "samba"
 _PORT = 445
@@ -64,20 +64,20 @@ class Samba:
                        input=f"{PASSWORD}\n{PASSWORD}\n", text=True, stdout=subprocess.DEVNULL, check=True)
         self.write_password(PASSWORD)
         with (SCRATCH / "smbd.log").open("wb") as log:
-            # It makes a process for each connection; a session of their own ends them all at once.
+            # It starts a process for each connection; a separate session ends them all at once.
             self.process = subprocess.Popen([smbd, "--foreground", "--no-process-group", "--debug-stdout"], stdin=subprocess.DEVNULL,
                                             stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
         assert wait_until(_answers), (SCRATCH / "smbd.log").read_text()
 
     @staticmethod
     def write_password(password: str) -> None:
-        """What Amanda logs in with."""
+        """Write the password that Amanda logs in with."""
         path = Path("/etc/amandapass")
         path.write_text(f"{Samba.device} {USER}%{password}\n")
         path.chmod(0o644)
 
     def end(self) -> None:
-        """The server ends, and all its connections."""
+        """End the server and all its connections."""
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()

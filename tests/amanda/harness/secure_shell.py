@@ -1,4 +1,4 @@
-"""An sshd and keys of our own. The sandbox's /etc is private: the machine's keys and settings are neither seen nor used."""
+"""A private sshd and its keys. The sandbox's /etc is private: the machine's keys and settings are neither visible nor used."""
 
 import shutil
 import subprocess
@@ -8,7 +8,7 @@ from .installation import TOOLS, Installation
 
 
 class SecureShell:
-    """The sshd through which the server's user logs in as Amanda's, for as long as it is not closed."""
+    """The sshd through which the server's user logs in as Amanda's, until it is closed."""
 
     def __init__(self, amanda: Installation, logs: Path) -> None:
         self.user, self.keys = amanda.user, amanda.prefix / "etc/amanda/ssh"
@@ -27,7 +27,7 @@ class SecureShell:
                                          stdin=subprocess.DEVNULL)
 
     def _lines(self) -> list[str]:
-        """sshd's settings. Debian's is split in several programs; the settings name those that were unpacked."""
+        """sshd's settings. Debian's sshd is split into several programs; the settings name the unpacked ones."""
         lines = ["ListenAddress 127.0.0.1", f"HostKey {self.keys}/host", f"AuthorizedKeysFile {self.keys}/client.pub",
                  "AuthenticationMethods publickey", "UsePAM no", "StrictModes no", "PidFile none"]
         for program in "session", "auth":

@@ -18,9 +18,9 @@ SERVER = {"amdump", "driver", "planner", "dumper", "chunker", "taper", "amfetchd
 _INETD = TOOLS / "usr/sbin/inetd"
 _SERVICES = "amdump amindexd amidxtaped restore"
 
-# Planner and driver both tidy the holding disk up when they start, and may meet there (upstream's fault): nothing is dumped then.
+# Planner and driver both tidy up the holding disk when they start, and may collide (an upstream fault): nothing is dumped then.
 LOST_HOLDING_DISK = re.compile(r"Can't create '.*/pid': (File exists|No such file or directory)")
-# Upstream's restore can be asked for a part before it has noted that it is paused, and aborts.
+# Upstream's restore aborts if asked for a part before it has recorded that it is paused.
 _LOST_PART = "start_part_impl: assertion failed"
 
 _CONFIGURATION = """\
@@ -88,28 +88,28 @@ class Run:
 
     @property
     def stamp(self) -> str:
-        """The time by which the run's dumps are named."""
+        """The time in the names of the run's dumps."""
         return self.log.name.split(".")[1]
 
     def done(self, disk: str) -> bool:
-        """Whether the disk's dump counts as done, as a strange one does, and is on the tape."""
+        """Whether the disk's dump counts as done (strange ones do) and is on the tape."""
         return self.results.get(disk) in ("SUCCESS", "STRANGE") and disk in self.taped
 
 
 def stored_index(disk: str, run: Run, level: int = 0) -> list[bytes]:
-    """The lines of a dump's index, sorted: the server sorts them only when somebody asks for it."""
+    """The lines of a dump's index, sorted: the server sorts them only on request."""
     base = SCRATCH / "server/index/localhost" / disk / f"{run.stamp}_{level}"
     (file,) = [path for path in (Path(f"{base}-{order}.gz") for order in ("unsorted", "sorted")) if path.exists()][:1]
     return sorted(gzip.decompress(file.read_bytes()).splitlines())
 
 
 class Server:
-    """A server's configuration, its state, and what it reaches amandad through. One at a time."""
+    """A server's configuration, its state, and its connection to amandad. One at a time."""
 
     def __init__(self, amanda: Installation, auth: str = "bsdtcp", settings: str = "", data_timeout: int = 60,
                  programs: Programs | None = None, client_settings: str = "", at_once: int = 4) -> None:
-        """`settings` are lines of the configuration besides the usual ones, `client_settings` of the client's; data_timeout is
-        dumper's, in seconds; so many dumps are made at_once. `programs` are the private Amanda's, if not others."""
+        """`settings` are extra lines of the configuration, `client_settings` of the client's; data_timeout is dumper's, in
+        seconds; `at_once` is the number of parallel dumps. `programs` are the private Amanda's by default."""
         self.amanda, self.auth, self.at_once = amanda, auth, at_once
         self.programs = programs or private(amanda)
         self.state = SCRATCH / "server"
@@ -139,7 +139,7 @@ class Server:
         self._start_inetd()
 
     def _prepare_connection(self) -> str:
-        """Make what the authentication needs; the lines about it that both sides' configurations have. `connection` are those of a
+        """Make what the authentication needs; returns its lines for both sides' configurations. `connection` are those of a
         dump type."""
         self.connection = ""
         if self.auth == "ssl":
@@ -157,14 +157,14 @@ class Server:
     def inetd_line(self) -> str:
         """How inetd starts amandad; a measured server has it start something else.
 
-        Only root can read the host's key; amandad becomes Amanda's user once it knows who is calling.
+        Only root can read the host's key; amandad becomes Amanda's user once it knows the caller.
         """
         service, user = ("k5amanda", "root") if self.auth == "krb5" else ("amanda", self.amanda.user)
         kind = "dgram udp wait" if self.auth in ("bsd", "bsdudp") else "stream tcp nowait"
         return f"{service} {kind} {user} {self.amanda.libexec}/amandad amandad -auth={self.auth} {_SERVICES}\n"
 
     def _start_inetd(self) -> None:
-        """Have amandad started as the drivers want it; `local` and `ssh` start it themselves."""
+        """Start inetd for amandad if the driver needs it; `local` and `ssh` start amandad themselves."""
         if self.auth in ("local", "ssh"):
             return
         assert _INETD.exists(), f"{_INETD} is missing: scripts/tools.sh openbsd-inetd"
@@ -174,7 +174,7 @@ class Server:
             self.inetd = subprocess.Popen([_INETD, "-d", path], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
 
     def close(self) -> None:
-        """End what listens for the server."""
+        """End the server's listeners."""
         if self.inetd:
             self.inetd.terminate()
             self.inetd.wait()
@@ -184,8 +184,8 @@ class Server:
 
     def add_disk(self, name: str, directory: Path, program: str = "GNUTAR", compress: str = "none", settings: str = "",
                  estimate: str = "client") -> None:
-        """A disk list entry with a dump type of its own; `settings` are lines of that besides the usual ones, `estimate` is who
-        finds out how much there is."""
+        """Add a disk list entry with its own dump type; `settings` are extra lines of that, `estimate` is who
+        estimates the size."""
         chosen = f'    program "{program}"\n'
         if program in ("amgtar", "ambsdtar"):
             chosen = f'    program "APPLICATION"\n    application "{program}"\n'
@@ -196,7 +196,7 @@ class Server:
         self.disks[name] = directory
 
     def command(self, *words: str | Path, **options: object) -> subprocess.Popen:
-        """Start a program as the server's user, with nothing of root's environment."""
+        """Start a program as the server's user, without root's environment."""
         home = self.programs.home()
         environment = {"HOME": str(home), "LC_ALL": "C", "PATH": f"{self.programs.path}:/usr/bin:/bin"}
         user = self.programs.user
@@ -204,14 +204,14 @@ class Server:
                                 **{"stdin": subprocess.DEVNULL, **options})
 
     def force(self, level: int = 0) -> None:
-        """Have the next run dump every disk at this level."""
+        """Make the next run dump every disk at this level."""
         option = "force" if level == 0 else "force-level-1"
         with open(self.logs / "amadmin.log", "ab") as log:
             status = self.command("amadmin", "daily", option, "localhost", stdout=log, stderr=log).wait()
         assert status == 0, f"amadmin {option} ended with {status}: see {log.name}"
 
     def begin_amdump(self, *words: str) -> subprocess.Popen:
-        """Start amdump with these arguments besides the usual one. See finish_amdump."""
+        """Start amdump with these extra arguments. See finish_amdump."""
         with open(self.logs / "amdump.log", "wb") as log:
             return self.command("amdump", "daily", *words, stdout=log, stderr=log)
 
@@ -237,7 +237,7 @@ class Server:
         return run
 
     def amdump(self, seconds: float = 240) -> Run:
-        """A whole run. Again where the driver has lost its holding disk."""
+        """Make a whole run, and again if the driver has lost its holding disk."""
         for _ in range(3):
             run = self.finish_amdump(self.begin_amdump(), seconds)
             if run.status == 0 or not self.lost_holding_disk():
@@ -251,14 +251,14 @@ class Server:
         return logs[-1]
 
     def lost_holding_disk(self) -> bool:
-        """Whether planner and driver met in the newest run; the driver may have no holding disk then (a run that fails)."""
+        """Whether planner and driver collided in the newest run; the driver may then lack a holding disk (and the run fails)."""
         logs = sorted((self.state / "log").glob("log.2*"))
         return bool(logs) and bool(LOST_HOLDING_DISK.search(logs[-1].read_text(errors="replace")))
 
     def fetch_to(self, path: Path, disk: str, run: Run, level: int = 0) -> None:
-        """Write the dump to a file, as the backup program wrote it, decoded if need be.
+        """Write the dump to a file, as the backup program wrote it, decoded if necessary.
 
-        amfetchdump checks the checksums of tape, header and log on its way.
+        amfetchdump verifies the checksums of tape, header and log.
         """
         for _ in range(3):
             with path.open("wb") as file:
@@ -280,7 +280,7 @@ class Server:
         return image
 
     def recover(self, disk: str, target: Path, *names: str) -> subprocess.CompletedProcess:
-        """Extract these names of a disk's top folder through amrecover, over the network from the index and the tapes."""
+        """Extract these names of a disk's top folder with amrecover, over the network from the index and the tapes."""
         target.mkdir(parents=True)
         orders = "".join(f"{order}\n" for order in
                          ("sethost localhost", f"setdisk {disk}", *(f"add {name}" for name in names), "extract", "Y", "Y", "quit"))
@@ -294,5 +294,5 @@ class Server:
         return differences(self.disks[disk], restored)
 
     def idle(self, seconds: float = 30) -> bool:
-        """Whether nothing of the server runs any more within so many seconds."""
+        """Whether the server's processes end within the given seconds."""
         return wait_until(lambda: not running(SERVER), seconds)

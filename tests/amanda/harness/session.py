@@ -1,4 +1,4 @@
-"""Several dumps at once from one amandad, over any driver: a server that reads whatever comes, when it is told to."""
+"""Several dumps at once from one amandad, over any driver: a server that reads on demand."""
 
 import re
 import select
@@ -17,7 +17,7 @@ DATAGRAM = ("bsd", "bsdudp")
 
 @dataclass
 class Reading:
-    """A dump that is being read. The sendbackup is the one that amandad started for it."""
+    """A dump being read, and the sendbackup that amandad started for it."""
 
     directory: str
     sendbackup: int
@@ -37,7 +37,7 @@ class Reading:
 
 
 class Channel:
-    """A connection: of one stream (`raw`), or of many, whose tokens bear handles."""
+    """A connection of one stream (`raw`), or of many, whose tokens have handles."""
 
     def __init__(self, connected: socket.socket, raw: tuple[Reading, str] | None = None) -> None:
         self.socket, self.raw = connected, raw
@@ -47,7 +47,7 @@ class Channel:
         self.packets: list[tuple[int, bytes]] = []
 
     def read(self) -> int | None:
-        """Take what has come, at most so much at once that other channels have their turn; None at the end."""
+        """Read what has come, but leave other channels their turn; None at the end."""
         try:
             received = self.socket.recv(1 << 18)
         except (BlockingIOError, ssl.SSLWantReadError):
@@ -88,7 +88,7 @@ class Channel:
                 self.send(handle, b"")
 
     def send(self, handle: int, payload: bytes) -> None:
-        """Send a token; a peer that is gone is noticed when it is read from."""
+        """Send a token; reading detects that the peer has gone."""
         self.socket.settimeout(5)
         try:
             self.socket.sendall(len(payload).to_bytes(4, "big") + handle.to_bytes(4, "big") + payload)
@@ -99,7 +99,7 @@ class Channel:
 
 
 class Session:
-    """One amandad and the dumps that were asked of it."""
+    """One amandad and the dumps requested from it."""
 
     def __init__(self, amanda: Installation, auth: str, **options: object) -> None:
         self.auth = auth
@@ -110,10 +110,10 @@ class Session:
         self.asked = 0
 
     def begin(self, directory: str, body: str, seconds: float = 30) -> Reading:
-        """Ask for a dump, and begin to read it. What comes of the others meanwhile is read. (amandad takes the same body for a repetition.)"""
+        """Ask for a dump, and begin to read it; reads from the others meanwhile. (amandad takes the same body for a repetition.)"""
         self.asked += 1
         before = set(children(self.process.pid))
-        # Who starts amandad itself says nothing of who it is.
+        # A server that starts amandad itself does not say who it is.
         self._send_packet(REQ, body.partition("\n")[2] if self.auth == "local" else body)
         streams = streams_of(self._reply(seconds))
         mine = {pid for pid in children(self.process.pid) if pid not in before and name_of(pid) == "sendbackup"}
@@ -163,7 +163,7 @@ class Session:
         return came
 
     def step(self, seconds: float) -> int:
-        """Read once from every connection that has something, waiting for so long at most: how many bytes came."""
+        """Read once from every ready connection, after waiting at most the given time: the number of bytes."""
         pending = [channel for channel in self.channels if isinstance(channel.socket, ssl.SSLSocket) and channel.socket.pending()]
         ready, _, _ = select.select([channel.socket for channel in self.channels], [], [], 0 if pending else seconds)
         taken = 0
@@ -182,11 +182,11 @@ class Session:
 
     @property
     def received(self) -> int:
-        """How many bytes of data came, of all dumps."""
+        """The number of bytes of data received, of all dumps."""
         return sum(reading.dump.size for reading in self.readings)
 
     def finish(self, seconds: float = 60) -> bool:
-        """Read until every dump is at its end: whether that came in time."""
+        """Read until every dump is at its end; returns whether that was in time."""
         deadline = time.monotonic() + seconds
         while not self.over and time.monotonic() < deadline:
             self.step(0.1)
@@ -205,6 +205,6 @@ class Session:
             self.peer.socket.close()
 
     def close(self) -> None:
-        """Leave nothing behind."""
+        """Close everything."""
         self.drop()
         self.peer.close()

@@ -1,4 +1,4 @@
-/* A source for nsswitch.conf, for the ports of services: it never answers, as a server that has gone. */
+/* A source of service ports for nsswitch.conf that never answers, like a server that has gone. */
 #include <netdb.h>
 #include <nss.h>
 #include <unistd.h>

@@ -1,4 +1,4 @@
-"""Something in the place of a program that writes a backup. It goes wrong as stand_ins/archiver says."""
+"""A stand-in for a program that writes a backup. It goes wrong as stand_ins/archiver says."""
 
 import os
 import shutil
@@ -21,20 +21,20 @@ def _lay_over(directory: Path) -> None:
 
 
 def copy_program(name: str, path: Path, folder: Path = _SOURCE) -> None:
-    """Copy a program, of stand_ins/ unless another folder is named, for everybody to run: a checkout's may be its owner's alone."""
+    """Copy a program, by default from stand_ins/, for everybody to run: a checkout may be readable only by its owner."""
     shutil.copy(folder / name, path)
     path.chmod(0o755)
 
 
 def put_in_place(program: str | Path, stand_in: Path, real: Path) -> None:
-    """Mount a stand-in over a program, which from now on is to be had as `real`."""
+    """Mount a stand-in over a program, which stays available as `real`."""
     real.touch()
     subprocess.run(["mount", "--bind", program, real], check=True)
     subprocess.run(["mount", "--bind", stand_in, program], check=True)
 
 
 def install(name: str, folder: Path = _SOURCE) -> None:
-    """Install a program of stand_ins/ or another folder, in the place of the machine's if it has one."""
+    """Install a program of stand_ins/ or another folder, over the machine's if it has one."""
     if not (SCRATCH / "upper-bin").exists():
         _lay_over(Path("/usr/bin"))
     path = Path("/usr/bin") / name
@@ -43,7 +43,7 @@ def install(name: str, folder: Path = _SOURCE) -> None:
 
 
 class StandIn:
-    """The archiver in the place of a program, for as long as a test wants."""
+    """The archiver in place of a program, until it is removed."""
 
     def __init__(self, path: str) -> None:
         FOLDER.mkdir(mode=0o755, exist_ok=True)
@@ -53,17 +53,17 @@ class StandIn:
         put_in_place(path, self.copy, self.real)
 
     def goes_wrong(self, fault: str) -> None:
-        """Say how; "none" is not at all."""
+        """Set the fault; "none" is no fault."""
         (FOLDER / f"{self.name}.fault").write_text(fault)
 
     def remove(self) -> None:
-        """The true program is in its place again."""
+        """Put the real program back."""
         for path in self.path, self.real:
             subprocess.run(["umount", path], check=True)
 
 
 def install_application(amanda: Installation, name: str, backup: str) -> Path:
-    """Install an application that is a shell script; `backup` is what it does for a backup, with its streams as Amanda's."""
+    """Install a shell script as an application; `backup` is what it does for a backup, with Amanda's streams."""
     path = amanda.libexec / "application" / name
     path.write_text("#!/bin/bash\ncase $1 in\nsupport)\n"
                     "  for ability in CONFIG HOST DISK INDEX-LINE MESSAGE-LINE RECORD; do echo $ability YES; done\n"

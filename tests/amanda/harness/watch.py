@@ -9,7 +9,7 @@ INTERVAL = 0.003
 
 
 def _read(path: str) -> str:
-    """The content of a file of /proc, or its beginning."""
+    """The contents of a file of /proc, or their beginning."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         return os.read(descriptor, 4096).decode(errors="replace")
@@ -19,9 +19,9 @@ def _read(path: str) -> str:
 
 @dataclass
 class Seen:
-    """One process, as it was seen. One that is about to run a program bears its parent's name for a moment.
+    """One process, as it was seen. Before it runs its program, it has its parent's name for a moment.
 
-    `read` is how many bytes it had read, looked at only while it bore its parent's name.
+    `read` is how many bytes it had read, recorded only while it had its parent's name.
     """
 
     parent: int
@@ -36,7 +36,7 @@ class Seen:
 
 
 class Watch:
-    """Looks at all processes every few milliseconds for as long as the context lasts; `seen` has them in their order."""
+    """Looks at all processes every few milliseconds while the context lasts; `seen` has them in order."""
 
     def __init__(self) -> None:
         self._over = threading.Event()
@@ -59,7 +59,7 @@ class Watch:
         self._thread.join()
 
     def _watch(self) -> None:
-        """In turns with what is watched, but first: a short dump is there for a few milliseconds only."""
+        """Watch, with priority over the watched processes: a short dump exists for only a few milliseconds."""
         with contextlib.suppress(PermissionError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), -20)
         while not self._over.wait(INTERVAL):
@@ -87,7 +87,7 @@ class Watch:
         if name == seen.parent_name:
             # It may be gone by now.
             with contextlib.suppress(OSError):
-                # Source: proc(5): rchar is what it has read from anything, by any of its threads.
+                # Source: proc(5): rchar is what all its threads have read, from any file.
                 seen.read = max(seen.read, int(_read(f"/proc/{number}/io").split()[1]))
         # A zombie has none.
         if arguments:

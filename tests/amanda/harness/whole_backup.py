@@ -12,22 +12,22 @@ from .installation import Installation
 from .processes import others, wait_until
 from .watch import Seen
 
-# More than a process reads that is about to run a program: the kernel reads the beginnings of that in its name.
+# More than a process reads before it runs a program: the kernel reads the program's headers on its behalf.
 _DATA = 64 << 10
 each_level = pytest.mark.parametrize("level", LEVELS)
 each_disk = pytest.mark.parametrize("disk", DISKS)
 
 
 def is_tee(process: Seen) -> bool:
-    """Whether it is a sendbackup under a sendbackup, that reads the data."""
+    """Whether it is a sendbackup below a sendbackup that reads the data."""
     return process.parent_name == "sendbackup" and process.names == ["sendbackup"] and process.read >= _DATA
 
 
 def is_superfluous(process: Seen, program: str) -> bool:
     """Whether libamrelay makes such a process of the client superfluous.
 
-    That is the tee, and for the index of GNU tar the shell, the second tar and sed, of bsdtar the second bsdtar. With other
-    programs the index command stays.
+    These are the tee and, for the index of GNU tar, the shell, the second tar and sed; of bsdtar, the second bsdtar. Other
+    programs keep their index command.
     """
     if is_tee(process):
         return True
@@ -42,13 +42,13 @@ def shown(processes: list[Seen]) -> str:
 
 
 def only_if(condition: bool, reason: str) -> None:
-    """Leave a test out where it does not apply."""
+    """Skip a test where it does not apply."""
     if not condition:
         pytest.skip(reason)
 
 
 def assert_same(wanted: dict[str, tuple], got: dict[str, tuple]) -> None:
-    """Whether two trees are, as described; how the first names differ if not."""
+    """Assert that two described trees are the same; shows how the first names differ."""
     assert wanted, "there is nothing to compare with"
     names = differing(wanted, got)
     assert not names, "\n".join(f"{name!r}: {wanted.get(name)} has become {got.get(name)}" for name in names[:10])
@@ -112,7 +112,7 @@ class WholeBackup:
     @each_disk
     @each_level
     def test_debug_files_say_what_was_waited_for(self, backup, dump):
-        """Of just the bytes that were dumped. Over `local` amandad does not see them: they go through shared memory."""
+        """For exactly the bytes that were dumped. Over `local` amandad does not see them: they go through shared memory."""
         only_if(backup.amanda.patched, "only libamrelay does this")
         checksums = dump.checksums()
         relayed = 0 if self.kind.auth == "local" else checksums.size(checksums.client)
@@ -127,7 +127,7 @@ class WholeBackup:
 
     @each_level
     def test_no_process_is_superfluous(self, backup, level):
-        """Without the library there are some, or else the watch does not work: the tee, and what an application makes its index with."""
+        """Without the library there are some, which proves that the watch works: the tee, and the application's index command."""
         found = [process for process in backup.processes[level] if is_superfluous(process, self.kind.program)]
         if backup.amanda.patched:
             assert not found, shown(found)
@@ -156,14 +156,14 @@ class WholeBackup:
         assert error_lines(files) == []
 
     def test_nothing_is_left(self, backup):
-        """Once inetd is gone, there is no process and no shared memory of Amanda's."""
+        """Once inetd has ended, Amanda has no process and no shared memory."""
         wait_until(lambda: not others())
         assert others() == {}
         assert list(Path("/dev/shm").iterdir()) == []
 
 
 class SealedBackup(WholeBackup):
-    """The same for one of which amandad says what it seals."""
+    """The same for a backup that amandad seals."""
 
     @each_disk
     @each_level

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 #
-# In the place of upstream's module of this name, which asks a REST server over HTTP: the same requests go straight to the functions that
-# the server calls (rest-server/bin/app.pl), each in a process of its own as there. So the tests need neither Dancer nor starman.
+# Replaces upstream's module of this name, which asks a REST server over HTTP: the same requests go directly to the functions that
+# the server calls (rest-server/bin/app.pl), each in a separate process as there. So the tests need neither Dancer nor starman.
 package Installcheck::Rest;
 
 use strict;
@@ -38,11 +38,11 @@ sub handle {
         my ($status, $result) = $handler->(%parameters);
         print $writer $json->encode({ http_code => $status, body => $result });
         close $writer;
-        # Not what a test has to do at its end.
+        # Skip a test's own END code.
         POSIX::_exit(0);
     }
     close $writer;
-    # The run that a handler begins may keep the pipe open: one line is the answer.
+    # A run that a handler starts may keep the pipe open: the answer is one line.
     my $answer = <$reader>;
     waitpid $pid, 0;
     return $json->decode($answer);
