@@ -91,7 +91,7 @@ class PeerRound:
             self._wait_for_moment(session)
             self.met = self.fault.act(scene) is not False
         if not session.finish(TOLD):
-            raise Wrong(f"not told within {TOLD} s how it ended: {[self._tell(one) for one in session.readings if not one.over]}")
+            raise Wrong(f"no result within {TOLD} s: {[self._tell(one) for one in session.readings if not one.over]}")
 
     def _wait_for_moment(self, session: Session) -> None:
         begun = time.monotonic()
@@ -129,7 +129,7 @@ class PeerRound:
             return
         listed = set(reading.dump.index.decode().splitlines())
         if not reading.dump.strange and listed != order.source.index:
-            raise Wrong(f"called done, but of its index {sorted(listed ^ order.source.index)[:3]} differ: {self._tell(reading)}")
+            raise Wrong(f"called done, but its index differs in {sorted(listed ^ order.source.index)[:3]}: {self._tell(reading)}")
 
     def _dump_again(self, session: Session) -> None:
         """Make the next dump: from the same amandad if the fault must not harm it, else from a new one."""

@@ -120,6 +120,6 @@ class ServerRound:
             elif not harmful:
                 raise Wrong(f"{name} is not done: {run.results}: {run.log.read_text(errors='replace')}")
             elif name not in run.failed:
-                raise Wrong(f"nothing is told of {name}: {run.log.read_text(errors='replace')}")
+                raise Wrong(f"the log says nothing about {name}: {run.log.read_text(errors='replace')}")
             else:
                 self.failed += 1
