@@ -81,9 +81,11 @@ def data() -> Path:
 
 
 @pytest.fixture
-def large() -> Path:
-    """A directory to dump, larger than the sockets and pipes between its dump and the peer hold: 128 MiB."""
-    return _directory_of(os.urandom(1 << 20) * 128)
+def large() -> Iterator[Path]:
+    """A directory to be dumped, of more than the sockets and pipes between its dump and the peer hold: 128 MiB, with no hole."""
+    directory = _directory_of(os.urandom(1 << 20) * 128)
+    yield directory
+    shutil.rmtree(directory)
 
 
 def _makes(kind: Callable[..., Any], amanda: Installation) -> Iterator[Callable[..., Any]]:

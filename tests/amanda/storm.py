@@ -21,10 +21,10 @@ import time
 import traceback
 
 from harness.installation import SCRATCH, Installation
-from harness.programs import Programs
+from harness.stand_in import StandIn
 from storm_peer import PeerRound
 from storm_server import ServerRound
-from storm_world import World, Wrong, sources
+from storm_world import STOOD_IN_FOR, World, Wrong, sources
 
 SERVER_EVERY = 10
 
@@ -39,7 +39,7 @@ class Storm:
         amanda = Installation()
         amanda.lay_over()
         amanda.reset()
-        self.world = World(amanda, Programs(), sources(SCRATCH / "data"))
+        self.world = World(amanda, {name: StandIn(amanda.real(name)) for name in STOOD_IN_FOR}, sources(SCRATCH / "data"))
 
     def round(self, number: int) -> None:
         """Run one round; print what was wrong, and keep its logs."""

@@ -68,7 +68,7 @@ class PeerRound:
         with contextlib.ExitStack() as undo:
             session = Session(self.world.amanda, self.auth)
             undo.callback(session.close)
-            scene = Scene(self.world.amanda, self.world.programs, self.chance, session, str(self.target.source.path), [], undo)
+            scene = Scene(self.world.amanda, self.world.stand_ins, self.chance, session, str(self.target.source.path), [], undo)
             if self.fault.early:
                 self.met = self.fault.act(scene) is not False
             self._dump(scene)
@@ -132,8 +132,8 @@ class PeerRound:
             raise Wrong(f"called done, but its index differs in {sorted(listed ^ order.source.index)[:3]}: {self._tell(reading)}")
 
     def _dump_again(self, session: Session) -> None:
-        """Make the next dump: from the same amandad if the fault must not harm it, else from a new one."""
-        self.world.programs.forgive()
+        """The next dump: from the same amandad if it was to suffer no harm, else from a new one."""
+        self.world.behave()
         order = Order(self.world.sources[-1], "GNUTAR", False)
         same = self.fault.harms == NOBODY and self.auth in FRAMED and session.channels
         with contextlib.ExitStack() as undo:

@@ -12,12 +12,14 @@ from harness.archive import describe, extract
 from harness.faults import send_signal
 from harness.installation import SCRATCH, Installation
 from harness.processes import CLIENT, running, wait_until
-from harness.programs import Programs
 from harness.server import SERVER
+from harness.stand_in import StandIn
 
 # The programs that make dumps, and those that restore them.
 PROGRAMS = {"GNUTAR": "tar", "amgtar": "tar", "ambsdtar": "bsdtar"}
-# Seconds until all must be gone once a server has gone.
+# What goes wrong when it is told to.
+STOOD_IN_FOR = ("tar", "bsdtar", "gzip")
+# Within so many seconds all must be gone once a server has gone.
 GONE = 30
 
 
@@ -62,10 +64,10 @@ def sources(directory: Path) -> list[Source]:
 
 @dataclass
 class World:
-    """An Amanda, its programs and its data. The last source is small, for the dump after the storm."""
+    """The Amanda, what stands in for programs, and the data. The last source is small: for the dump after the storm."""
 
     amanda: Installation
-    programs: Programs
+    stand_ins: dict[str, StandIn]
     sources: list[Source] = field(default_factory=list)
 
     def begin(self) -> None:
@@ -78,6 +80,11 @@ class World:
         self.amanda.debug.mkdir()
         self.amanda.give(self.amanda.debug)
         self.amanda.configure_client(self.amanda.make_certificates())
+
+    def behave(self) -> None:
+        """Have all stand-ins do as the true programs."""
+        for stand_in in self.stand_ins.values():
+            stand_in.behave()
 
     def check_nothing_left(self) -> None:
         """Check that no process of a dump is left, and only the server's own shared memory (an upstream fault)."""

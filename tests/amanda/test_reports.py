@@ -9,11 +9,11 @@ from typing import Callable, Iterator
 import pytest
 
 from harness.archive import differences, extract
-from harness.installation import SCRATCH
+from harness.installation import SCRATCH, Installation
 from harness.peer import Dump, dump_request
 from harness.pipes import nothing_more_fits
 from harness.processes import wait_until
-from harness.programs import Programs
+from harness.stand_in import StandIn
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -22,26 +22,25 @@ DATA, MESSAGES, INDEX, STATE = 150, 152, 154, 156
 
 
 @pytest.fixture(scope="module")
-def programs() -> Programs:
-    """A tar that goes wrong on demand."""
-    return Programs()
+def tar(installed: Installation) -> StandIn:
+    """What goes wrong when it is told to."""
+    return StandIn(installed.real("tar"))
 
 
 # Upstream's server words it so; it does not detect garbage, as its index pipeline ends with sed, whose status is 0.
 @pytest.mark.parametrize("kind,line", [
-    (None, "SUCCESS dumper localhost many "),
+    ("none", "SUCCESS dumper localhost many "),
     ("killed", "FAIL dumper localhost many .*tar got signal 9"),
     ("fails", "FAIL dumper localhost many .*tar returned 2"),
     ("garbage", "FAIL dumper localhost many .*the archive is damaged")])
-def test_what_the_log_says_of_a_tar(server, programs, data, kind, line):
+def test_what_the_log_says_of_a_tar(server, tar, data, kind, line):
     running_server = server()
     running_server.add_disk("many", data)
-    if kind:
-        programs.tell("tar", kind, 3_000_000)
+    tar.goes_wrong(kind, 3_000_000)
     try:
         run = running_server.amdump()
     finally:
-        programs.forgive()
+        tar.behave()
     assert re.search(f"^{line}", run.log.read_text(), re.M), run.log.read_text()
 
 

@@ -13,9 +13,9 @@ from harness.peer import Dump, dump_request
 from harness.ring import Ring
 from harness.stand_in import StandIn, install, install_application
 
-# Half is there; all is there, but the program failed or does not report the size; odd, but harmless.
-CUT = ("killed", "leaves", "closes")
-UNTOLD = ("fails", "silent")
+# Half is there; all is there, but the program failed, or does not say how much that is; odd, and harmless.
+CUT = ("killed", "exits", "lingers")
+UNTOLD = ("late", "silent")
 WHOLE = ("none", "grandchild", "pauses")
 TARS = ("GNUTAR", "smbclient", "amgtar", "ambsdtar")
 OTHERS = ("DUMP", "amstar", "amraw")
@@ -151,7 +151,7 @@ def test_options_that_compress_are_left_alone(peer, program, data):
 
 def test_what_another_bsdtar_cannot_list_fails(peer, program):
     options = "<property><name>COMMAND-OPTIONS</name><value>--gzip</value></property>"
-    dump = dump_that_goes_wrong(peer, program("ambsdtar"), "leaves", extra=options)
+    dump = dump_that_goes_wrong(peer, program("ambsdtar"), "exits", extra=options)
     assert dump.failed and "index' exited with status" in dump.errors[0], dump.messages
 
 
@@ -174,7 +174,7 @@ def recorded(amanda: Installation) -> dict[Path, bytes]:
 
 
 @pytest.mark.parametrize("name", ["GNUTAR", "ambsdtar"])
-@pytest.mark.parametrize("fault", ["leaves", "silent"])
+@pytest.mark.parametrize("fault", ["exits", "silent"])
 def test_what_fails_is_not_recorded(amanda, peer, program, name, fault):
     one = program(name)
     before = recorded(amanda)

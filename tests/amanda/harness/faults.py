@@ -15,12 +15,14 @@ from . import hostile
 from .installation import Installation
 from .peer import Peer
 from .processes import descendants, descriptors, name_of
-from .programs import KINDS, Programs
 from .session import DATAGRAM, FRAMED, Reading, Session
+from .stand_in import StandIn
 
 NOBODY, TARGET, ALL = "nobody", "its target", "all dumps of its amandad"
 # Ignored by every process that does not handle them.
 _HARMLESS_SIGNALS = (signal.SIGCHLD, signal.SIGCONT, signal.SIGWINCH, signal.SIGURG)
+# What stand-ins for archivers and filters do, see StandIn.
+_MISBEHAVIOURS = ("exits", "lingers", "fails", "killed", "late", "grandchild")
 
 
 @dataclass
@@ -28,7 +30,7 @@ class Scene:
     """The dumps of a round, and what faults need."""
 
     amanda: Installation
-    programs: Programs
+    stand_ins: dict[str, StandIn]
     chance: random.Random
     session: Session
     directory: str
@@ -185,8 +187,9 @@ def _index_unread(scene: Scene) -> bool:
 
 def _misbehaves(program: str, kind: str) -> Callable[[Scene], None]:
     def act(scene: Scene) -> None:
-        scene.programs.tell(program, kind, scene.chance.randint(1, 8 << 20), "" if program == "gzip" else scene.directory)
-        scene.undo.callback(scene.programs.forgive)
+        stand_in = scene.stand_ins[program]
+        stand_in.goes_wrong(kind, scene.chance.randint(1, 8 << 20), "" if program == "gzip" else scene.directory)
+        scene.undo.callback(stand_in.behave)
     return act
 
 
@@ -215,6 +218,6 @@ FAULTS = [
     Fault("a hostile peer", NOBODY, _attacked),
 ]
 FAULTS += [Fault(f"the archiver: {kind}", TARGET, _misbehaves(program, kind), early=True, needs=program)
-           for program in ("tar", "bsdtar") for kind in KINDS]
-# A filter that reads all its input and ends well looks like one that has done its work.
-FAULTS += [Fault(f"the filter: {kind}", ALL, _misbehaves("gzip", kind), early=True, needs="gzip") for kind in KINDS if kind != "drains"]
+           for program in ("tar", "bsdtar") for kind in (*_MISBEHAVIOURS, "silent", "without end mark", "pauses")]
+# A filter that takes all its input and ends well cannot be told from one that has done its work.
+FAULTS += [Fault(f"the filter: {kind}", ALL, _misbehaves("gzip", kind), early=True, needs="gzip") for kind in _MISBEHAVIOURS]

@@ -1,4 +1,4 @@
-"""A stand-in for a program that writes a backup. It goes wrong as stand_ins/archiver says."""
+"""Something in the place of a program that writes a backup, or filters one: it goes wrong when it is told to."""
 
 import os
 import shutil
@@ -43,18 +43,33 @@ def install(name: str, folder: Path = _SOURCE) -> None:
 
 
 class StandIn:
-    """The archiver in place of a program, until it is removed."""
+    """The archiver of stand_ins/ in the place of a program, for as long as a test wants. How it goes wrong:
+
+    exits: hands on so many bytes, and ends with status 0; lingers: the same, but closes its output and stays a while; fails: the
+    same as exits with status 2; killed: the same by a signal. A filter leaves the rest of its input then.
+    late: hands on all, and ends with status 2; silent: hands on all, and says nothing; without end mark: an archive's last blocks
+    are missing; garbage: so many bytes that are no archive's.
+    pauses: hands on all, after so many bytes a second later; grandchild: all, and leaves a process that holds its streams; none:
+    as the true program.
+    """
 
     def __init__(self, path: str) -> None:
         FOLDER.mkdir(mode=0o755, exist_ok=True)
         self.path, self.name = path, os.path.basename(path)
         self.copy, self.real = FOLDER / f"{self.name}.stand-in", FOLDER / f"{self.name}.real"
+        self.behave()
         copy_program("archiver", self.copy)
         put_in_place(path, self.copy, self.real)
 
-    def goes_wrong(self, fault: str) -> None:
-        """Set the fault; "none" is no fault."""
-        (FOLDER / f"{self.name}.fault").write_text(fault)
+    def goes_wrong(self, fault: str, size: int = 4 << 20, directory: str = "") -> None:
+        """From now on, after so many bytes, in backups of the directory or in all."""
+        new = FOLDER / "fault.new"
+        new.write_text(f"{fault}\n{size}\n{directory}")
+        os.replace(new, FOLDER / f"{self.name}.fault")
+
+    def behave(self) -> None:
+        """Do as the true program from now on."""
+        self.goes_wrong("none")
 
     def remove(self) -> None:
         """Put the real program back."""
