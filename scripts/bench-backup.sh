@@ -13,27 +13,14 @@
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 
-if [ "${1-}" = --inside ]; then
-    cd "$repository"
-    PYTHONDONTWRITEBYTECODE=1 exec /usr/bin/python3 tests/amanda/bench_backup.py "${@:2}"
-fi
 for part in bench-build bench-data; do
     # shellcheck source=/dev/null
     . "$repository/scripts/lib/$part.sh"
 done
-: "${AMRELAY_BENCH_ROUNDS:=5}" "${AMRELAY_BENCH_QUICK:=no}" "${AMRELAY_BENCH_CASES:=big small}"
-need_memory_for backup
-mkdir -p "$build/run" "$build/bench/data"
-use_alone "$build/bench/data"
-[ "$BUILT" = yes ] || build_for_bench >&2
-build_programs
+prepare_backups
 arguments=("--program=${PROGRAM:-GNUTAR}" "--rounds=$AMRELAY_BENCH_ROUNDS")
 [ "$AMRELAY_BENCH_QUICK" != yes ] || arguments+=(--quick)
 # Words, separated by blanks.
 # shellcheck disable=SC2206
 [ -z "${AMRELAY_BENCH_VARIANTS-}" ] || arguments+=(--variants $AMRELAY_BENCH_VARIANTS --)
-for data in $AMRELAY_BENCH_CASES; do
-    use_data "$data"
-    arguments+=("$tree")
-done
-as_root "$repository/scripts/sandbox.sh" --private-path "$repository/scripts/bench-backup.sh" --inside "${arguments[@]}"
+measure_data bench_backup.py "${arguments[@]}"

@@ -15,10 +15,6 @@
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 
-if [ "${1-}" = --inside ]; then
-    cd "$repository"
-    PYTHONDONTWRITEBYTECODE=1 exec /usr/bin/python3 tests/amanda/bench_stalls.py "${@:2}"
-fi
 # shellcheck source=lib/bench-build.sh
 . "$repository/scripts/lib/bench-build.sh"
 : "${AMRELAY_BENCH_QUICK:=no}"
@@ -29,5 +25,5 @@ esac
 need_memory_for stalls
 mkdir -p "$build/run"
 [ "$BUILT" = yes ] || build_for_bench >&2
-as_root "$repository/scripts/sandbox.sh" --private-path "$repository/scripts/bench-stalls.sh" --inside "--rounds=$AMRELAY_BENCH_ROUNDS" \
-    "--stall=$STALL" "--megabytes=$MEGABYTES" "--limit=${LIMIT:-120}" "--dumps=${DUMPS:-8}" --auths "${auths[@]}"
+measure_in_sandbox bench_stalls.py "--rounds=$AMRELAY_BENCH_ROUNDS" "--stall=$STALL" "--megabytes=$MEGABYTES" \
+    "--limit=${LIMIT:-120}" "--dumps=${DUMPS:-8}" --auths "${auths[@]}"

@@ -36,3 +36,19 @@ build_programs() {
         cc -std=gnu11 -O2 -Wall -Wextra "$repository/benches/$name.c" -o "$programs/$name" -lisal
     done
 }
+
+# prepare_backups: builds what measurements of whole backups need, and keeps their data for them alone.
+prepare_backups() {
+    : "${AMRELAY_BENCH_ROUNDS:=5}" "${AMRELAY_BENCH_QUICK:=no}" "${AMRELAY_BENCH_CASES:=big small}"
+    need_memory_for backup
+    mkdir -p "$build/run" "$build/bench/data"
+    use_alone "$build/bench/data"
+    [ "$BUILT" = yes ] || build_for_bench >&2
+    build_programs
+}
+
+# measure_in_sandbox PROGRAM ARGUMENT...: runs a program of tests/amanda.
+measure_in_sandbox() {
+    as_root "$repository/scripts/sandbox.sh" --private-path env --chdir="$repository" PYTHONDONTWRITEBYTECODE=1 \
+        /usr/bin/python3 "tests/amanda/$1" "${@:2}"
+}

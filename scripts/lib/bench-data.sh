@@ -41,3 +41,14 @@ make_small_files() {
         head -c $((500 * 4096)) /dev/urandom | split -b 4096 -a 3 -d - "folder$folder/file"
     done
 }
+
+# measure_data PROGRAM ARGUMENT...: has PROGRAM, of tests/amanda, measure the data of AMRELAY_BENCH_CASES in the sandbox.
+measure_data() {
+    local program=$1 data trees=()
+    shift
+    for data in $AMRELAY_BENCH_CASES; do
+        use_data "$data"
+        trees+=("$tree")
+    done
+    measure_in_sandbox "$program" "$@" "${trees[@]}"
+}
