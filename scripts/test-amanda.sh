@@ -10,7 +10,7 @@ set -euo pipefail
 reports=$build/run/$variant-tests
 here=$repository/scripts/test-amanda.sh
 # These take a minute or more: start them first, so that no processor waits for one of them at the end.
-longest=(installcheck whole abandoned lookups strangers backup faults)
+longest=(progress installcheck whole abandoned lookups strangers backup faults)
 
 # inside FILE ARGUMENT...: runs pytest in the sandbox, with the Python of Debian's python3-pytest.
 inside() {
