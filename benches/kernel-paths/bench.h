@@ -111,6 +111,8 @@ struct pacer {
     size_t capacity;      /* of the pipe */
     double nap;           /* microseconds */
     bool napped;          /* just now */
+    unsigned in_vain;     /* ADAPTIVE: how many of the longest naps in a row brought nothing */
+    unsigned rest;        /* ADAPTIVE: how many of the next transfers go without */
     double since, pace;   /* BY_RATE: when the pipe was empty last; bytes a microsecond */
     uint64_t naps;
 };

@@ -9,9 +9,12 @@
 
 #include <time.h>
 
+enum { MOST_IN_VAIN = 8 };
+
 void pacer_start(struct pacer *pacer, const struct pacing *how, int pipe)
 {
-    *pacer = (struct pacer){how, capacity_of(pipe), how->rule == FIXED ? (double)how->most : 0, false, now(), 0, 0};
+    *pacer = (struct pacer){.how = how, .capacity = capacity_of(pipe), .nap = how->rule == FIXED ? (double)how->most : 0,
+                            .since = now()};
 }
 
 static void nap_for(struct pacer *pacer, double microseconds)
@@ -52,6 +55,8 @@ static void follow_rate(struct pacer *pacer, size_t taken)
 /* The reader has emptied the pipe, of `taken` bytes since the last nap. */
 void pacer_nap(struct pacer *pacer, size_t taken)
 {
+    if (pacer->napped)
+        pacer->in_vain = 0;
     pacer->napped = false;
     switch (pacer->how->rule) {
     case EAGER: return;
@@ -59,17 +64,22 @@ void pacer_nap(struct pacer *pacer, size_t taken)
     case ADAPTIVE: adapt(pacer, taken); break;
     case BY_RATE: follow_rate(pacer, taken); break;
     }
-    if (pacer->nap >= (double)pacer->how->least)
+    if (pacer->rest > 0)
+        pacer->rest--;
+    else if (pacer->nap >= (double)pacer->how->least)
         nap_for(pacer, pacer->nap);
 }
 
 /*
- * There was nothing to read. If that was behind a nap, the writer is slower than the nap is long, and it only cost a
- * switch.
+ * There was nothing to read. If that was behind the longest nap, the writer is slower than that, and it only cost a switch: naps
+ * become rare.
  */
 void pacer_in_vain(struct pacer *pacer)
 {
-    if (pacer->napped && pacer->how->rule == ADAPTIVE)
-        pacer->nap = 0;
+    if (pacer->napped && pacer->how->rule == ADAPTIVE && pacer->nap >= (double)pacer->how->most) {
+        if (pacer->in_vain < MOST_IN_VAIN)
+            pacer->in_vain++;
+        pacer->rest = (1u << pacer->in_vain) - 1;
+    }
     pacer->napped = false;
 }

@@ -6,6 +6,7 @@
 //! first bytes after a silence never wait: the nap comes after a transfer, not before it. docs/performance.md has the
 //! measurements.
 
+use std::mem;
 use std::time::Duration;
 
 use crate::sys::pipe::{PIPE_SIZE, SPLICE_MINIMUM};
@@ -16,12 +17,21 @@ const SHORTEST: Duration = Duration::from_micros(20);
 /// A longer one saves little more, and a fast writer would find the pipe full.
 const LONGEST: Duration = Duration::from_micros(500);
 
+/// After so many of the longest naps in a row that came to nothing, only one transfer in 256 is followed by one.
+const MOST_IN_VAIN: u32 = 8;
+
 /// The naps of one input.
 #[derive(Debug)]
 pub(super) struct Pace {
     /// What can be taken out of the input's pipe at once.
     capacity: usize,
     nap: Duration,
+    /// The last transfer was followed by a nap, of which it is not known yet whether it came to nothing.
+    napped: bool,
+    /// How many of the longest naps in a row came to nothing: the writer is slower than they are.
+    in_vain: u32,
+    /// How many of the next transfers are followed by none.
+    rest: u32,
 }
 
 impl Pace {
@@ -30,6 +40,9 @@ impl Pace {
         Self {
             capacity: capacity.min(PIPE_SIZE),
             nap: Duration::ZERO,
+            napped: false,
+            in_vain: 0,
+            rest: 0,
         }
     }
 
@@ -39,18 +52,27 @@ impl Pace {
     /// seven eighths of the pipe, the writer may have had to wait, and the nap gets shorter; with less than half of
     /// it, longer.
     pub(super) fn nap(&mut self, taken: usize) -> Option<Duration> {
+        if mem::take(&mut self.napped) {
+            self.in_vain = 0;
+        }
         if taken >= self.capacity / 8 * 7 {
             self.nap -= self.nap / 4;
         } else if taken < self.capacity / 2 {
             self.nap = LONGEST.min(self.nap + self.nap / 4 + SHORTEST / 4);
         }
-        (self.capacity >= SPLICE_MINIMUM && self.nap >= SHORTEST).then_some(self.nap)
+        if self.rest > 0 {
+            self.rest -= 1;
+            return None;
+        }
+        self.napped = self.capacity >= SPLICE_MINIMUM && self.nap >= SHORTEST;
+        self.napped.then_some(self.nap)
     }
 
-    /// Nothing had come after the nap: naps do not help with this writer.
+    /// The input was found empty. If that was after a nap, a longer one may do; after the longest, naps become rare.
     pub(super) fn came_to_nothing(&mut self) {
-        if self.nap >= SHORTEST {
-            self.nap = Duration::ZERO;
+        if mem::take(&mut self.napped) && self.nap == LONGEST {
+            self.in_vain = MOST_IN_VAIN.min(self.in_vain + 1);
+            self.rest = (1 << self.in_vain) - 1;
         }
     }
 }
@@ -96,11 +118,36 @@ mod tests {
     }
 
     #[test]
-    fn a_nap_that_came_to_nothing_is_the_last() {
+    fn a_short_nap_that_came_to_nothing_is_followed_by_a_longer_one() {
         let mut pace = Pace::new(PIPE);
         while pace.nap(1000).is_none() {}
         pace.came_to_nothing();
-        assert_eq!(pace.nap(1000), None);
+        assert!(pace.nap(1000) > Some(SHORTEST));
+    }
+
+    /// How many of the next transfers, each of which finds little, are followed by a nap, none of which brings anything.
+    fn vain_naps(pace: &mut Pace, transfers: usize) -> usize {
+        let naps = (0..transfers).filter(|_| {
+            let napped = pace.nap(1000).is_some();
+            pace.came_to_nothing();
+            napped
+        });
+        naps.count()
+    }
+
+    #[test]
+    fn naps_become_rare_where_they_come_to_nothing() {
+        let mut pace = Pace::new(PIPE);
+        vain_naps(&mut pace, 1000);
+        assert_eq!(vain_naps(&mut pace, 256 * 10), 10);
+    }
+
+    #[test]
+    fn naps_become_frequent_again_where_they_bring_something() {
+        let mut pace = Pace::new(PIPE);
+        vain_naps(&mut pace, 1000);
+        while pace.nap(1000).is_none() {}
+        assert_eq!((0..10).filter(|_| pace.nap(1000).is_some()).count(), 10);
     }
 
     #[test]
