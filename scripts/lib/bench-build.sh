@@ -21,6 +21,7 @@ need_memory_for() {
     case $1 in
         backup | ambsdtar) needed=$((2304 + 2048 / part)) ;;
         stalls) needed=$((6 * ${MEGABYTES:-1024 / part})) ;;
+        ways) needed=3072 ;;
         *) return ;;
     esac
     # Plus the processes.
@@ -32,7 +33,7 @@ need_memory_for() {
 build_programs() {
     local name
     mkdir -p "$programs"
-    for name in client-cpu floor; do
+    for name in client-cpu delayed-link floor refuse-splice; do
         cc -std=gnu11 -O2 -Wall -Wextra "$repository/benches/$name.c" -o "$programs/$name" -lisal
     done
 }

@@ -15,13 +15,14 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable, Sequence
 
 from harness.installation import BUILD, SCRATCH, Installation
 from harness.measured import MemoryServer, both_amandas, figure, logs_kept, read_all, say, use_usual_congestion_control
 from harness.processes import wait_until
 
 PROGRAMS = BUILD / "bench/programs"
+_LAUNCHER = PROGRAMS / "client-cpu"
 # More than any dump here.
 _WARM = 2304
 # These percentages of a tape are never reached: dumps stay on the holding disk.
@@ -39,7 +40,11 @@ _VARIANTS = {"GNUTAR": ["patched", "upstream", "floor", "one-hop", "tar", "calls
 
 
 def counter(file: Path) -> list[str]:
-    """The start of a command that counts system calls into a file."""
+    """The start of a command that counts system calls into a file.
+
+    The kernel drops the counter from a set-uid program (runtar), so that the calls of tar --create are missing. strace would
+    see them, but would make tar so slow that its readers find little at a time and call more often.
+    """
     perf = shutil.which("perf")
     assert perf, "perf is not installed"
     return [perf, "stat", "-x,", "-e", _COUNTED, "-o", str(file)]
@@ -52,31 +57,42 @@ def calls_in(file: Path) -> int:
 
 
 class MeasuredServer(MemoryServer):
-    """A server whose inetd starts the client below a launcher that sums the client's processor time."""
+    """A server whose amandad is started below a launcher that sums the client's processor time."""
 
-    def __init__(self, amanda: Installation, calls: Path | None = None, client_settings: str = "") -> None:
-        """`calls` is the file for the counts of the client's system calls, if any."""
-        self.calls = calls
+    def __init__(self, amanda: Installation, wrap: Sequence[str | Path] = (), **options: Any) -> None:
+        """`wrap` are the first words of a command that root runs, and that runs amandad as Amanda's user; `options` are Server's."""
+        self.wrap = wrap
         self.times = SCRATCH / "logs/client.times"
         self.times.parent.mkdir(parents=True, exist_ok=True)
         self.times.write_bytes(b"")
-        super().__init__(amanda, settings=_SETTINGS, client_settings=client_settings)
+        self.kept: Path | None = None
+        super().__init__(amanda, settings=_SETTINGS, **options)
+        if self.auth in ("local", "ssh"):
+            self._launch_without_inetd()
 
     def inetd_line(self) -> str:
-        """The launcher replaces amandad: its words are a program, and then that program's own from its name on.
-
-        perf comes between them, as root. The kernel drops its counter from a set-uid program (runtar), so that the calls of
-        tar --create are missing. strace would see them, but would make tar so slow that its readers find little at a time
-        and call more often.
-        """
-        user, amandad = self.amanda.user, f"{self.amanda.libexec}/amandad"
-        words = [amandad, "amandad"]
-        if self.calls:
-            count = counter(self.calls)
-            words = [count[0], *count, "--append", "setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", amandad]
+        """The launcher takes amandad's place; its words are a program, and then that program's own from its name on."""
+        words = super().inetd_line().split()
+        listens, user, amandad, arguments = words[:4], words[4], words[5], words[6:8] + ["amdump", "restore"]
+        started = [amandad, *arguments]
+        if self.wrap:
+            started = [self.wrap[0], *self.wrap, "setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", amandad,
+                       *arguments[1:]]
             user = "root"
-        launcher = f"{PROGRAMS}/client-cpu client-cpu {self.times}"
-        return f"amanda stream tcp nowait {user} {launcher} {' '.join(words)} -auth=bsdtcp amdump\n"
+        return " ".join(map(str, [*listens, user, _LAUNCHER, "client-cpu", self.times, *started])) + "\n"
+
+    def _launch_without_inetd(self) -> None:
+        """A script takes amandad's place until the server is closed."""
+        true = self.amanda.libexec / "amandad"
+        self.kept = true.rename(true.with_name("amandad.kept"))
+        true.write_text(f'#!/bin/sh\nexec {_LAUNCHER} {self.times} {self.kept} amandad "$@"\n')
+        true.chmod(0o755)
+
+    def close(self) -> None:
+        """Put amandad back, too."""
+        super().close()
+        if self.kept:
+            self.kept.replace(self.amanda.libexec / "amandad")
 
     def client_seconds(self) -> float:
         """The processor time of the client, user and system, once all its processes have ended."""
@@ -135,10 +151,10 @@ class Bench:
             setting = f'property "tar-blocksize" "{blocks}"'
             self._tell(f"records of {blocks // 2} KiB", tree, self.dump(self.amandas["patched"], tree, client_settings=setting))
 
-    def dump(self, amanda: Installation, tree: Path, calls: Path | None = None, client_settings: str = "") -> Cost:
+    def dump(self, amanda: Installation, tree: Path, wrap: Sequence[str | Path] = (), client_settings: str = "") -> Cost:
         """Make one amdump of a tree; the elapsed time is by the dumper's clock."""
         amanda.reset()
-        server = MeasuredServer(amanda, calls, client_settings)
+        server = MeasuredServer(amanda, wrap, client_settings=client_settings)
         with logs_kept(amanda):
             try:
                 server.add_disk(tree.name, tree, self.program, settings="    dumpcycle 0\n", estimate="server")
@@ -170,7 +186,7 @@ class Bench:
         self._figure("tar alone", tree, "calls/GiB", alone.per_gib(tar_calls))
         for variant, amanda in self.amandas.items():
             file.unlink()
-            cost = self.dump(amanda, tree, file)
+            cost = self.dump(amanda, tree, [*counter(file), "--append"])
             calls = calls_in(file)
             self._figure(variant, tree, "calls/GiB", cost.per_gib(calls + tar_calls))
             self._figure(variant, tree, "calls/GiB without tar", cost.per_gib(calls))

@@ -26,7 +26,7 @@ _CHOICES = {
     "compress": ("none", "client"), "encrypt": ("none", "client", "kerberos"), "server": ("private", "debian")}
 
 # Works like amcrypt: standard input to standard output, -d decrypts.
-_CRYPT = "#!/bin/sh\nexec openssl enc -aes-256-ctr -pbkdf2 -pass pass:loopback \"$@\"\n"
+CRYPT = "#!/bin/sh\nexec openssl enc -aes-256-ctr -pbkdf2 -pass pass:loopback \"$@\"\n"
 
 
 def _copy_time(source: Path, target: Path) -> None:
@@ -147,7 +147,7 @@ class Maker:
         kind, settings, client_settings = self.kind, "", ""
         if kind.encrypt == "client":
             crypt = SCRATCH / "crypt"
-            crypt.write_text(_CRYPT)
+            crypt.write_text(CRYPT)
             crypt.chmod(0o755)
             settings = f'    encrypt client\n    client-encrypt "{crypt}"\n    client-decrypt-option "-d"\n'
         elif kind.encrypt == "kerberos":

@@ -56,6 +56,8 @@ class Realm:
     def _make_keys(self, log: Path) -> None:
         """amandad is a host service, whose key belongs to root."""
         programs = TOOLS / "usr/sbin"
+        # The keys of a realm before would be taken for this one's.
+        Path("/etc/krb5.keytab").unlink(missing_ok=True)
         with log.open("wb") as output:
             for words in (["kdb5_util", "create", "-s", "-P", "loopback"],
                           ["kadmin.local", "addprinc", "-randkey", "host/localhost"],

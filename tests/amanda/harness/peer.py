@@ -13,6 +13,7 @@ import ssl
 import struct
 import subprocess
 from dataclasses import dataclass, field
+from typing import Callable
 
 from crcmod.predefined import mkCrcFun
 
@@ -109,12 +110,13 @@ class Peer:
 
     def __init__(self, amanda: Installation, auth: str = "bsdtcp", privileged: bool = True, wrap: tuple[str, ...] = (),
                  services: tuple[str, ...] = ("amdump",), environment: dict[str, str] | None = None,
-                 handshake: bool = True) -> None:
+                 handshake: bool = True, listen: Callable[[], socket.socket] = listener) -> None:
+        """`listen` makes the socket that the connection is made to."""
         self.socket = socket.socket()
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if privileged:
-            self.socket.bind(("127.0.0.1", next(_ports)))
-        with listener() as taking:
+            self.socket.bind(("", next(_ports)))
+        with listen() as taking:
             self.socket.connect(taking.getsockname())
             accepted, _ = taking.accept()
         with accepted:
