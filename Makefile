@@ -115,7 +115,7 @@ check: ## everything that must hold: format, lints, tests, real backups
 storm: ## random faults over real dumps, for SECONDS=… (60); SEED=… repeats a storm, ROUND=… one of its rounds
 	scripts/storm.sh "$(or $(SECONDS),60)" "$(SEED)" "$(ROUND)"
 
-bench: ## measure everything beside upstream's Amanda, write docs/benchmarks.md (about 40 minutes)
+bench: ## measure everything beside upstream's Amanda, write docs/benchmarks.md (about an hour)
 	scripts/bench.sh
 
 bench-quick: ## the same with less of everything, printed only (5 minutes)

@@ -4,11 +4,12 @@
 # Prints lines of group, case, variant, metric and value, separated by tabs. Everything else goes to standard error.
 #
 # Variables, in addition to those of lib/common.sh:
-#   PROGRAM                 what reads the data: GNUTAR (default) or ambsdtar
+#   PROGRAM                 what reads the data: GNUTAR (default), ambsdtar or amgtar
 #   AMRELAY_BENCH_ROUNDS    number of rounds (default 5)
 #   AMRELAY_BENCH_QUICK     yes: half the data, system calls counted once
 #   AMRELAY_BENCH_CASES     data sets: big, small (default both)
-#   AMRELAY_BENCH_VARIANTS  what is measured: patched, upstream, floor, one-hop, tar, calls (default all; no calls with ambsdtar), or
+#   AMRELAY_BENCH_VARIANTS  what is measured: patched, upstream, floor, one-hop, tar, calls (default all; with ambsdtar no calls,
+#                           with amgtar only the first two), or
 #                           records (patched, by the size of the records)
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"

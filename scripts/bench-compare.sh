@@ -8,7 +8,7 @@
 # Variables, beside those of lib/common.sh:
 #   AMRELAY_BENCH_ROUNDS    how many rounds (default 11; with fewer than 6 nothing is beyond noise)
 #   AMRELAY_BENCH_QUICK     yes: less data and fewer cases
-#   AMRELAY_BENCH_PARTS     which parts: backup, ambsdtar, tee, relay (default "backup tee relay")
+#   AMRELAY_BENCH_PARTS     which parts: backup, ambsdtar, amgtar, tee, relay (default "backup tee relay")
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 
@@ -33,7 +33,7 @@ measure() (
     export BUILT=yes AMRELAY_BENCH_ROUNDS=1 AMRELAY_BENCH_VARIANTS=patched
     case $2 in
         backup) scripts/bench-backup.sh ;;
-        ambsdtar) PROGRAM=ambsdtar scripts/bench-backup.sh ;;
+        ambsdtar | amgtar) PROGRAM=$2 scripts/bench-backup.sh ;;
         tee | relay) cargo bench --locked --quiet --bench "$2" ;;
         *) die "there is no part '$2'" ;;
     esac

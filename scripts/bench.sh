@@ -1,9 +1,9 @@
 #!/bin/bash
 # bench.sh [PART...]: measures libamrelay, upstream's Amanda, and bare chains of system calls.
 #
-# The parts are backup, ambsdtar (the same with ambsdtar), ways (other authentications, filters, restores), tee, relay, stalls and
-# index. In each part the variants take turns, round by round. The figures are collected in build/bench/results.tsv; from them
-# lib/bench_report.py writes the tables of docs/benchmarks.md and docs/benchmarks-figures.md, and the charts. With
+# The parts are backup, ambsdtar and amgtar (the same with these applications), ways (other authentications, filters, restores), tee,
+# relay, stalls and index. In each part the variants take turns, round by round. The figures are collected in build/bench/results.tsv;
+# from them lib/bench_report.py writes the tables of docs/benchmarks.md and docs/benchmarks-figures.md, and the charts. With
 # AMRELAY_BENCH_QUICK=yes, or with parts named, it only prints the tables, and changes no file of the repository.
 #
 # Variables, in addition to those of lib/common.sh:
@@ -18,7 +18,7 @@ cd "$repository"
 : "${AMRELAY_BENCH_QUICK:=no}"
 case $AMRELAY_BENCH_QUICK in
     yes) parts=(backup tee relay stalls) rounds=2 ;;
-    no) parts=(backup ambsdtar ways tee relay stalls index) rounds=5 ;;
+    no) parts=(backup ambsdtar amgtar ways tee relay stalls index) rounds=5 ;;
     *) die "AMRELAY_BENCH_QUICK is '$AMRELAY_BENCH_QUICK'; it must be yes or no" ;;
 esac
 : "${AMRELAY_BENCH_ROUNDS:=$rounds}"
@@ -29,7 +29,7 @@ results=$build/bench/results.tsv
 measure() {
     case $1 in
         backup) BUILT=yes scripts/bench-backup.sh ;;
-        ambsdtar) BUILT=yes PROGRAM=ambsdtar scripts/bench-backup.sh ;;
+        ambsdtar | amgtar) BUILT=yes PROGRAM=$1 scripts/bench-backup.sh ;;
         tee | relay) cargo bench --locked --quiet --bench "$1" ;;
         ways) BUILT=yes scripts/bench-ways.sh ;;
         stalls) BUILT=yes scripts/bench-stalls.sh ;;

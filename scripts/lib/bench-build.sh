@@ -19,7 +19,7 @@ need_memory_for() {
     local needed available part=1
     [ "$AMRELAY_BENCH_QUICK" != yes ] || part=2
     case $1 in
-        backup | ambsdtar) needed=$((2304 + 2048 / part)) ;;
+        backup | ambsdtar | amgtar) needed=$((2304 + 2048 / part)) ;;
         stalls) needed=$((6 * ${MEGABYTES:-1024 / part})) ;;
         ways) needed=3072 ;;
         *) return ;;

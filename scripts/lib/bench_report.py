@@ -20,6 +20,7 @@ SUMMARY_END = "<!-- The lines before are written by make bench. -->"
 TITLES = {
     "backup": "A whole backup",
     "ambsdtar": "A whole backup with ambsdtar",
+    "amgtar": "A whole backup with amgtar",
     "ways": "Other ways",
     "tee": "The tee alone",
     "relay": "The relay alone",
