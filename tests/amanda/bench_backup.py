@@ -26,12 +26,24 @@ _LAUNCHER = PROGRAMS / "client-cpu"
 # More than any dump here.
 _WARM = 2304
 # These percentages of a tape are never reached: dumps stay on the holding disk.
-_SETTINGS = "flush-threshold-scheduled 1000\nflush-threshold-dumped 1000\ntaperflush 1000\nautoflush yes\n"
+_SETTINGS = """\
+flush-threshold-scheduled 1000
+flush-threshold-dumped 1000
+taperflush 1000
+autoflush yes
+# Without the tests' COMMAND-OPTIONS, with which sendbackup does not rely on what ambsdtar writes.
+define application-tool plain-ambsdtar {{
+    plugin "ambsdtar"
+    property "STATE-DIR" "{prefix}/var/bsdtar"
+}}
+"""
+# Lines of the dump type.
+_DUMPTYPE = {"GNUTAR": "", "amgtar": "", "ambsdtar": '    application "plain-ambsdtar"\n'}
 _COUNTED = "raw_syscalls:sys_enter"
 # As called by start_backup in the patched client-src/sendbackup-gnutar.c, or ambsdtar_build_argv in application-src/ambsdtar.c.
 _TARS = {"GNUTAR": ["tar", "--listed-incremental", str(SCRATCH / "snapshot"), "--sparse", "--ignore-failed-read", "--blocking-factor",
                     "256"],
-         "ambsdtar": ["bsdtar", "--options=hdrcharset=BINARY", "--block-size", "256"]}
+         "ambsdtar": ["bsdtar", "--block-size", "256"]}
 # Sizes of tar's records, in its units of 512 bytes. They are measured only on request.
 _RECORDS = (20, 64, 128, 256, 512)
 # perf cannot count the calls of ambsdtar and amgtar, which are set-uid. amgtar's chain is GNUTAR's.
@@ -66,7 +78,7 @@ class MeasuredServer(MemoryServer):
         self.times.parent.mkdir(parents=True, exist_ok=True)
         self.times.write_bytes(b"")
         self.kept: Path | None = None
-        super().__init__(amanda, settings=_SETTINGS, **options)
+        super().__init__(amanda, settings=_SETTINGS.format(prefix=amanda.prefix), **options)
         if self.auth in ("local", "ssh"):
             self._launch_without_inetd()
 
@@ -157,7 +169,8 @@ class Bench:
         server = MeasuredServer(amanda, wrap, client_settings=client_settings)
         with logs_kept(amanda):
             try:
-                server.add_disk(tree.name, tree, self.program, settings="    dumpcycle 0\n", estimate="server")
+                settings = f"    dumpcycle 0\n{_DUMPTYPE[self.program]}"
+                server.add_disk(tree.name, tree, self.program, settings=settings, estimate="server")
                 server.warm(_WARM)
                 run = server.amdump()
                 told = run.log.read_text(errors="replace")
