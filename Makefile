@@ -18,7 +18,11 @@ soname := libamrelay.so.0
 release := $(or $(CARGO_TARGET_DIR),target)$(addprefix /,$(CARGO_BUILD_TARGET))/release
 native := $(release)/amrelay-native-libs
 programs := amrelay-index amrelay-relay amrelay-tee
-installed := $(programs:%=build/programs/%)
+# It reads Linux's /proc.
+why := $(if $(filter Linux,$(shell uname -s)),build/programs/amrelay-why)
+installed := $(programs:%=build/programs/%) $(why)
+# What the man pages of the programs are made of.
+program_sources := $(programs:%=examples/%.c) $(if $(why),why/src/main.rs)
 pages := build/man/made
 c_flags := -std=c99 -O2 -Wall -Wextra -pedantic $(CFLAGS)
 
@@ -33,12 +37,17 @@ library: $(pages) ## build the shared and the static library, the programs over 
 	$(CARGO) rustc --locked --release --lib --crate-type cdylib,staticlib -- --print "native-static-libs=$(native)"
 	$(MAKE) --no-print-directory $(installed)
 
+build/programs/amrelay-why: $(shell find why -name '*.rs') why/Cargo.toml Cargo.lock
+	$(CARGO) build --locked --release --package amrelay-why
+	mkdir -p build/programs
+	cp "$(release)/amrelay-why" $@
+
 # For `install`: a library that is newer than its sources is taken as it is, since root may have no cargo.
 $(native): $(shell find src -name '*.rs')
 	$(MAKE) --no-print-directory library
 
 # The installed programs need the shared library; those that `examples` builds contain it.
-$(installed): build/programs/%: examples/%.c include/amrelay.h $(native)
+$(programs:%=build/programs/%): build/programs/%: examples/%.c include/amrelay.h $(native)
 	mkdir -p build/programs
 	$(CC) $(c_flags) -Iinclude $< -o $@ "$(release)/libamrelay.so" $(LDFLAGS)
 
@@ -48,9 +57,9 @@ native_libs = $(filter-out -lgcc_s,$(shell cat "$(native)"))
 # A path below the prefix is written in terms of it, so that pkg-config can move the installation.
 below_prefix = $(patsubst $(PREFIX)/%,$${prefix}/%,$(1))
 
-$(pages): include/amrelay.h Cargo.toml scripts/lib/c_header.py scripts/lib/man_pages.py $(programs:%=examples/%.c)
+$(pages): include/amrelay.h Cargo.toml scripts/lib/c_header.py scripts/lib/man_pages.py $(program_sources)
 	rm -rf build/man
-	$(PYTHON) -B scripts/lib/man_pages.py include/amrelay.h $(version) build/man $(programs:%=examples/%.c)
+	$(PYTHON) -B scripts/lib/man_pages.py include/amrelay.h $(version) build/man $(program_sources)
 	touch $@
 
 install: $(native) $(installed) $(pages) ## install library, programs, header, pkg-config file, man pages, licences (DESTDIR, PREFIX, BINDIR, …)
@@ -105,9 +114,9 @@ backup: ## run a real backup through libamrelay, restore it, compare, show where
 	scripts/backup.sh
 
 test: ## the quick loop: format, lints and the tests of the library (two minutes)
-	$(CARGO) fmt --check
-	$(CARGO) clippy --locked --all-targets -- -D warnings
-	$(CARGO) test --locked
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) test --locked --workspace
 
 check: ## everything that must hold: format, lints, tests, real backups
 	scripts/check.sh

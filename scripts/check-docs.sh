@@ -29,7 +29,7 @@ make --no-print-directory --silent docs
 mapfile -t names < <(functions && structs)
 [ ${#names[@]} -gt 1 ] || die "neither functions nor structs were found"
 for name in "${names[@]}"; do check_page "$name"; done
-for program in examples/*.c; do
+for program in examples/*.c amrelay-why; do
     [ -f "build/man/man1/$(basename "$program" .c).1" ] || die "$program has no man page"
 done
 check_syntax

@@ -27,7 +27,7 @@ check_files() {
         html=$(find "$repository/build/docs/html" -type f -printf 'share/doc/amrelay/html/%P\n')
     # Each page is a word.
     # shellcheck disable=SC2086
-    expect_files "$place/stage/usr" bin/amrelay-{index,relay,tee} include/amrelay.h lib/somewhere/pkgconfig/amrelay.pc \
+    expect_files "$place/stage/usr" bin/amrelay-{index,relay,tee,why} include/amrelay.h lib/somewhere/pkgconfig/amrelay.pc \
         lib/somewhere/libamrelay.{a,so,so.0,"so.$version"} share/doc/amrelay/LICENSE-{APACHE,MIT} \
         ${pages//man[13]\//share/man/&} $html
     [ "$(pkg "$place/stage/usr/lib/somewhere" --variable=libdir)" = /usr/lib/somewhere ] ||

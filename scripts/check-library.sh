@@ -39,14 +39,14 @@ for name in sys.argv[1:]:
     compile(open(name).read(), name, "exec")' "$@"
 }
 
-step "Format" cargo fmt --check
-step "Lints" cargo clippy --locked --all-targets -- -D warnings
+step "Format" cargo fmt --all --check
+step "Lints" cargo clippy --locked --workspace --all-targets -- -D warnings
 step "The programs of the measurements" check_benches
 step "Python scripts" check_python scripts/lib/*.py tests/amanda/*.py tests/amanda/harness/*.py
 step "Links of the documents" check_links
 step "Pictures of the documents" check_pictures
-step "Documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
-step "Tests, the header and the exported symbols among them" env AMRELAY_CHECK_ALL=yes cargo test --locked
+step "Documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
+step "Tests, the header and the exported symbols among them" env AMRELAY_CHECK_ALL=yes cargo test --locked --workspace
 step "C programs under valgrind" make --no-print-directory check-valgrind
 step "Fuzzing, shortly" scripts/fuzz-smoke.sh
 step "Reference of the C API" scripts/check-docs.sh

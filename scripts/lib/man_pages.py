@@ -1,7 +1,8 @@
-"""man_pages.py HEADER VERSION FOLDER PROGRAM...: writes the man pages of the library and of its example programs.
+"""man_pages.py HEADER VERSION FOLDER PROGRAM...: writes the man pages of the library and of its programs.
 
 In section 3 there is libamrelay, a page for each group of the header, and for each function, struct and type an alias that leads
-to its group's page. In section 1 there is a page for each PROGRAM, a file in C, made of the comment at its top.
+to its group's page. In section 1 there is a page for each PROGRAM, made of the comment at its top: a file in C, whose name
+is the program's, or the main.rs of a program in Rust, whose comment begins with the program's name.
 """
 
 import os
@@ -105,24 +106,44 @@ def library_page(top, version):
 
 _COMMON_OPTIONS = """\
     -h, --help     print the usage and end
-    -V, --version  print the library's version and end"""
+    -V, --version  print the version and end"""
 
 
-def program_page(name, source, version):
-    """In the program's first comment, the first line says what it does; indented lines are commands or options."""
+def in_c(source):
+    """The comment at the top of a file in C, after its licence."""
     top = re.sub(r"^ \* ?", "", re.match(r"/\*\n(.*?)^ \*/", source, re.M | re.S)[1], flags=re.M)
-    blocks = re.split(r"\n\n+", top.strip("\n"))[1:]
-    about = " ".join(blocks[0].split()).partition(": ")[2].rstrip(".")
+    return re.split(r"\n\n+", top.strip("\n"))[1:]
+
+
+def in_rust(source):
+    """The same of a file in Rust, which has no licence there."""
+    top = re.sub(r"^//! ?", "", re.match(r"(?://!.*\n)+", source)[0], flags=re.M)
+    return re.split(r"\n\n+", top.strip("\n"))
+
+
+def program_page(path, version):
+    """The page's name and its parts.
+
+    In the program's first comment, the first line says what it does; indented lines are commands or options.
+    """
+    with open(path, encoding="utf-8") as file:
+        source = file.read()
+    blocks = (in_c if path.endswith(".c") else in_rust)(source)
+    name, _, about = " ".join(blocks[0].split()).rstrip(".").partition(": ")
+    return name, program_parts(name, about, blocks[1:], source, path, version)
+
+
+def program_parts(name, about, blocks, source, path, version):
     commands = next(block for block in blocks if block.startswith("    "))
     examples = re.sub("^    ", "", commands, flags=re.M)
     usage = re.findall(rf'"(?:usage:| +) ({name} .*?)\\n"', source)
     yield heading(name, 1, version)
     yield from section("NAME", [f"{plain(name)} \\- {plain(about)}"])
     yield from section("SYNOPSIS", [code("\n".join(usage) or examples)])
-    yield from section("DESCRIPTION", program_text([block for block in blocks[1:] if block is not commands] + [_COMMON_OPTIONS]))
+    yield from section("DESCRIPTION", program_text([block for block in blocks if block is not commands] + [_COMMON_OPTIONS]))
     yield from section("EXAMPLES", [code(examples)] if usage and usage != [examples] else [])
-    note = f"The program is also an example of libamrelay: examples/{name}.c in its source."
-    yield from section("NOTES", [marked(note)])
+    if path.endswith(".c"):
+        yield from section("NOTES", [marked(f"The program is also an example of libamrelay: examples/{name}.c in its source.")])
     yield from section("SEE ALSO", [".BR libamrelay (3)"])
 
 
@@ -130,7 +151,7 @@ def program_text(blocks):
     for i, block in enumerate(blocks):
         if block.startswith("    -"):
             for option in re.split(r"\n    (?=-)", block[4:]):
-                flag, text = re.match(r"(-\w(?:, --\w+| [A-Z]+)?)\s+(.*)", option, re.S).groups()
+                flag, text = re.match(r"(--?\w+(?:, --\w+| [A-Z]+)?)\s+(.*)", option, re.S).groups()
                 yield f".TP\n.B {plain(flag)}\n{marked(' '.join(text.split()))}"
         else:
             yield (".PP\n" if i else "") + marked(" ".join(block.split()))
@@ -152,9 +173,8 @@ def main(header, version, folder, *programs):
             if item.kind != "constant" and item.name != group:
                 write(folder, item.name, 3, [f".so man3/{group}.3"])
     for path in programs:
-        with open(path, encoding="utf-8") as file:
-            name = os.path.basename(path).removesuffix(".c")
-            write(folder, name, 1, program_page(name, file.read(), version))
+        name, parts = program_page(path, version)
+        write(folder, name, 1, parts)
 
 
 main(*sys.argv[1:])

@@ -207,7 +207,7 @@ fn sending(first: &Connection, last: &Connection, seconds: f64) -> Sending {
 }
 
 /// Disk and level, from what Amanda has written into the debug file that the service has open, or else from the arguments of the
-/// backup program.
+/// backup program: at the end of the interval, for at its beginning the dump may have been a moment old.
 fn name(job: &Job, seen: &Observation) -> (Option<String>, Option<u32>) {
     let (disk, level) = match job.kind {
         // sendsize has one file for all disks.
@@ -219,7 +219,7 @@ fn name(job: &Job, seen: &Observation) -> (Option<String>, Option<u32>) {
     }
     let programs = members(job)
         .into_iter()
-        .filter_map(|pid| seen.first.processes.get(&pid));
+        .filter_map(|pid| seen.last.processes.get(&pid));
     let named = programs.map(|process| in_arguments(&process.arguments));
     named
         .max_by_key(|(disk, level)| (disk.is_some(), level.is_some()))
@@ -232,7 +232,7 @@ fn debug_file(pid: Pid, seen: &Observation) -> String {
         Target::File(path) => path.extension().is_some_and(|end| end == "debug"),
         _ => false,
     };
-    let found = seen.first.descriptors(pid).iter().find(is_debug_file);
+    let found = seen.last.descriptors(pid).iter().find(is_debug_file);
     let mut bytes = Vec::new();
     // Through the descriptor, since the process may see other files under that name. What only looks like a debug file must not
     // make this wait.

@@ -279,13 +279,23 @@ class Server:
         path.unlink()
         return image
 
-    def recover(self, disk: str, target: Path, *names: str) -> subprocess.CompletedProcess:
-        """Extract these names of a disk's top folder with amrecover, over the network from the index and the tapes."""
+    def begin_recover(self, disk: str, target: Path, *names: str) -> subprocess.Popen:
+        """Start to extract these names of a disk's top folder with amrecover, over the network from the index and the tapes."""
         target.mkdir(parents=True)
         orders = "".join(f"{order}\n" for order in
                          ("sethost localhost", f"setdisk {disk}", *(f"add {name}" for name in names), "extract", "Y", "Y", "quit"))
-        return subprocess.run([self.programs.path / "amrecover", "daily"], cwd=target, input=orders.encode(), timeout=600,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        process = subprocess.Popen([self.programs.path / "amrecover", "daily"], cwd=target, stdin=subprocess.PIPE,
+                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        # They fit into the pipe.
+        process.stdin.write(orders.encode())
+        process.stdin.flush()
+        return process
+
+    def recover(self, disk: str, target: Path, *names: str) -> subprocess.CompletedProcess:
+        """The same to its end."""
+        process = self.begin_recover(disk, target, *names)
+        told = process.communicate(timeout=600)[0]
+        return subprocess.CompletedProcess(process.args, process.returncode, told)
 
     def restore_differences(self, disk: str, run: Run, program: str = "tar") -> list[str]:
         """The names by which a restore of a disk's dump differs from its source."""
