@@ -322,6 +322,8 @@ fn unseen(job: &Job, seen: &Observation) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::snapshot::Snapshot;
+    use std::collections::{BTreeMap, HashMap};
 
     fn words(line: &str) -> Vec<String> {
         line.split(' ').map(str::to_owned).collect()
@@ -354,5 +356,65 @@ mod tests {
         assert_eq!(in_arguments(&amgtar), (Some("big".into()), Some(0)));
         assert_eq!(in_arguments(&words("tar --directory")), (None, None));
         assert_eq!(in_arguments(&words("dump --level x")), (None, None));
+    }
+
+    /// An amandad with the connections of two dumps, of which one has stopped at 40 MB. Both tars have written about as much.
+    fn two_dumps() -> Observation {
+        let look = |moving: u64| {
+            let mut look = Snapshot::default();
+            let socket = |inode| Descriptor {
+                number: 5,
+                target: Target::Socket(inode),
+                reads: true,
+                writes: true,
+            };
+            let connection = |acknowledged, queued| Connection {
+                acknowledged,
+                queued,
+                ..Connection::default()
+            };
+            let mut add = |pid, name: &str, written, descriptors| {
+                let process = Process {
+                    name: name.into(),
+                    io: Some(Counters { read: 0, written }),
+                    descriptors: Some(descriptors),
+                    ..Process::default()
+                };
+                look.processes.insert(pid, process);
+            };
+            add(10, "amandad", 0, vec![socket(1), socket(2), socket(3)]);
+            add(12, "tar", 42_000_000, Vec::new());
+            add(22, "tar", 38_000_000 + moving, Vec::new());
+            look.connections = Ok(HashMap::from([
+                (1, connection(0, 0)),
+                (2, connection(36_000_000, 4_000_000)),
+                (3, connection(37_000_000 + moving, 0)),
+            ]));
+            look
+        };
+        Observation {
+            first: look(0),
+            last: look(4_000_000),
+            seconds: 1.0,
+            tallies: BTreeMap::new(),
+            fills: HashMap::new(),
+        }
+    }
+
+    #[test]
+    fn each_dump_has_the_connection_whose_bytes_are_nearest_to_its_own() {
+        let seen = two_dumps();
+        for (tar, queued) in [(12, 4_000_000), (22, 0)] {
+            let job = Job {
+                kind: Kind::Dump,
+                amandad: 10,
+                service: 11,
+                source: vec![tar],
+                steps: Vec::new(),
+            };
+            let (_, last) = connection(&job, &seen).unwrap();
+            assert_eq!(last.queued, queued, "{last:?} for {tar}");
+            assert!(last.acknowledged > 0);
+        }
     }
 }

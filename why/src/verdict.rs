@@ -174,6 +174,7 @@ pub(crate) fn judge(figures: &Figures) -> Verdict {
     match (stopped, slowest.and_then(|at| figures.steps.get(at))) {
         (Some(finding), _) => Verdict::Decided(finding),
         (None, Some(step)) if step.role == Role::Amandad => amandad(step, figures.sending),
+        (None, Some(step)) if step.role == Role::Sendbackup => sendbackup(step, figures),
         (None, Some(step)) => worst(&step.readers, step.role),
         (None, None) => nothing_waits(figures),
     }
@@ -203,6 +204,24 @@ fn amandad(step: &Step, sending: Option<Sending>) -> Verdict {
         Verdict::Decided(network)
     } else {
         Verdict::Between(server, network)
+    }
+}
+
+/// sendbackup does not take the data: because of itself, or because of amandad. Without Amanda's patches, and with auth local,
+/// shared memory may be between the two, of which nobody sees how full it is.
+fn sendbackup(step: &Step, figures: &Figures) -> Verdict {
+    let own = worst(&step.readers, Role::Sendbackup);
+    let mut behind = figures.steps.iter().rev().take_while(|one| *one != step);
+    match figures.steps.last() {
+        Some(last)
+            if last.role == Role::Amandad
+                && waits(&own)
+                && behind.all(|one| one.role != Role::Filter) =>
+        {
+            let beyond = amandad(last, figures.sending);
+            if waits(&beyond) { own } else { beyond }
+        }
+        _ => own,
     }
 }
 
@@ -482,6 +501,26 @@ mod tests {
             figures.sending = sending;
             assert_eq!(candidates(&figures), between);
         }
+    }
+
+    #[test]
+    fn a_sendbackup_that_hands_the_data_on_through_shared_memory() {
+        let mut figures = held_at(3);
+        // The messages of the backup program.
+        let messages = step(0.0, Role::Sendbackup, idle(2, "sendbackup"));
+        figures.steps.insert(4, messages);
+        figures.sending = Some(sending(1.0, 0.97));
+        assert_eq!(stage_and_cause(&figures).0, Stage::Server);
+        figures.sending = Some(sending(0.1, 0.0));
+        figures.steps[5].readers[0].starved = 0.9;
+        assert_eq!(
+            stage_and_cause(&figures),
+            (Stage::Amandad, Cause::Starved, Some(5))
+        );
+        // What is before a filter does not wait for amandad.
+        let mut figures = held_at(0);
+        figures.sending = Some(sending(1.0, 0.97));
+        assert_eq!(stage_and_cause(&figures).0, Stage::Sendbackup);
     }
 
     #[test]
