@@ -1,13 +1,18 @@
-"""amrecover, whenever the extractor begins and ends."""
+"""Restores: amrecover, whenever the extractor begins and ends; to the client, whatever ends before its time."""
 
 import os
+import signal
+import subprocess
 from pathlib import Path
 from typing import Iterator
 
 import pytest
 
 from harness.dataset import FileSystem
+from harness.faults import send_signal
+from harness.gate import PATIENCE
 from harness.installation import SCRATCH, Installation
+from harness.processes import name_of, parent_of, wait_until
 from harness.stand_in import copy_program
 
 
@@ -62,3 +67,26 @@ def test_an_application_that_names_the_parts_it_wants_before_data_are_offered(se
     done = running.recover("disk", target, "file")
     assert done.returncode == 0, done.stdout.decode(errors="replace")
     assert (target / "file").read_bytes() == (data / "file").read_bytes()
+
+
+@pytest.mark.parametrize("victim", ["tar", "amgtar", "restore", "amandad"])
+def test_a_restore_to_the_client_that_is_cut_short_has_failed(server, gate, folder, target, victim):
+    running, source = server(auth="bsdtcp"), folder(megabytes=8)
+    running.add_disk("disk", source, "amgtar")
+    gate.close()
+    gate.open()
+    run = running.amdump()
+    assert run.done("disk"), run.log.read_text()
+    target.mkdir(parents=True)
+    gate.close()
+    restore = running.command("amfetchdump", "-a", "--extract-client=localhost", "--target", target, "daily", "localhost", "disk",
+                              run.stamp, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert wait_until(gate.waiting, PATIENCE), "tar is not started"
+    (process,) = gate.waiting().values()
+    while victim != "tar" and name_of(process) != victim:
+        process = parent_of(process)
+        assert process, f"{victim} does not run"
+    assert send_signal(process, signal.SIGKILL)
+    gate.open()
+    told = restore.communicate(timeout=PATIENCE)[0].decode(errors="replace")
+    assert restore.returncode != 0, told
