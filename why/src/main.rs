@@ -10,8 +10,8 @@
 //! ends. The line begins with the verdict: the slowest stage, and why it is slow. Then come the disk and its level, how much
 //! the backup program has written so far, and how fast it was in the interval.
 //!
-//! It reads proc(5) and asks `sock_diag(7)`. It works with Amanda's clients as they are, and nothing waits for it. Root sees
-//! everything. For others, and in other network namespaces than the client's, the lines say what could not be seen.
+//! It reads proc(5) and asks `sock_diag(7)`. Nothing of Amanda waits for it. Root sees everything. For others, and in other network
+//! namespaces than the client's, the lines say what could not be seen.
 //!
 //! Ends with status 0, also if nothing is under way; with 1 if it cannot print; with 2 if the options are wrong.
 #![forbid(unsafe_code)]
