@@ -69,8 +69,8 @@ def test_an_application_that_names_the_parts_it_wants_before_data_are_offered(se
     assert (target / "file").read_bytes() == (data / "file").read_bytes()
 
 
-@pytest.mark.parametrize("victim", ["tar", "amgtar", "restore", "amandad"])
-def test_a_restore_to_the_client_that_is_cut_short_has_failed(server, gate, folder, target, victim):
+@pytest.mark.parametrize("victim", ["tar", "amgtar"])
+def test_a_restore_whose_extraction_on_the_client_is_killed_has_failed(server, gate, folder, target, victim):
     running, source = server(auth="bsdtcp"), folder(megabytes=8)
     running.add_disk("disk", source, "amgtar")
     gate.close()
@@ -83,9 +83,9 @@ def test_a_restore_to_the_client_that_is_cut_short_has_failed(server, gate, fold
                               run.stamp, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert wait_until(gate.waiting, PATIENCE), "tar is not started"
     (process,) = gate.waiting().values()
-    while victim != "tar" and name_of(process) != victim:
+    if victim == "amgtar":
         process = parent_of(process)
-        assert process, f"{victim} does not run"
+        assert name_of(process) == "amgtar"
     assert send_signal(process, signal.SIGKILL)
     gate.open()
     told = restore.communicate(timeout=PATIENCE)[0].decode(errors="replace")
