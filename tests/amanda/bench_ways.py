@@ -14,7 +14,6 @@ import argparse
 import contextlib
 import re
 import shutil
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -113,10 +112,8 @@ class Ways:
             run = server.amdump()
             assert run.status == 0 and run.results, run.log.read_text(errors="replace")
             before = server.client_seconds()
-            target.mkdir()
             begin = time.monotonic()
-            restore = server.command("amfetchdump", "-a", "--extract-client=localhost", "--target", target, "daily", "localhost",
-                                     "large", run.stamp, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            restore = server.begin_restore("large", run, target)
             told = restore.communicate(timeout=240)[0].decode(errors="replace")
             elapsed = time.monotonic() - begin
             assert restore.returncode == 0 and same_size(target, DATA / "large"), told

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 from pathlib import Path
 from typing import Iterator
 
@@ -10,9 +9,9 @@ import pytest
 
 from harness.dataset import FileSystem
 from harness.faults import send_signal
-from harness.gate import PATIENCE
+from harness.gate import PATIENCE, begin_gated_restore
 from harness.installation import SCRATCH, Installation
-from harness.processes import name_of, parent_of, wait_until
+from harness.processes import name_of, parent_of
 from harness.stand_in import copy_program
 
 
@@ -71,18 +70,7 @@ def test_an_application_that_names_the_parts_it_wants_before_data_are_offered(se
 
 @pytest.mark.parametrize("victim", ["tar", "amgtar"])
 def test_a_restore_whose_extraction_on_the_client_is_killed_has_failed(server, gate, folder, target, victim):
-    running, source = server(auth="bsdtcp"), folder(megabytes=8)
-    running.add_disk("disk", source, "amgtar")
-    gate.close()
-    gate.open()
-    run = running.amdump()
-    assert run.done("disk"), run.log.read_text()
-    target.mkdir(parents=True)
-    gate.close()
-    restore = running.command("amfetchdump", "-a", "--extract-client=localhost", "--target", target, "daily", "localhost", "disk",
-                              run.stamp, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    assert wait_until(gate.waiting, PATIENCE), "tar is not started"
-    (process,) = gate.waiting().values()
+    restore, process = begin_gated_restore(server(), gate, folder(megabytes=8), target)
     if victim == "amgtar":
         process = parent_of(process)
         assert name_of(process) == "amgtar"

@@ -2,7 +2,6 @@
 
 import re
 import signal
-import subprocess
 from pathlib import Path
 from typing import Callable
 
@@ -11,7 +10,7 @@ import pytest
 from harness.archive import differences
 from harness.evidence import client_debug_files, error_lines
 from harness.faults import send_signal
-from harness.gate import PATIENCE, GatedDumps
+from harness.gate import PATIENCE, GatedDumps, begin_gated_restore
 from harness.installation import SCRATCH, Installation
 from harness.processes import descriptors, running, state_of, wait_until
 
@@ -81,18 +80,8 @@ def test_a_restore_that_is_extracted_late_loses_nothing(amanda, server, gate, fo
     """It is on the client, of more than the pipes, the sockets and amandad can hold."""
     megabytes = 64
     one_server, source = server(auth="bsdtcp"), folder(megabytes=megabytes)
-    # Only an application extracts where it is told to.
-    one_server.add_disk("one", source, "amgtar")
-    gate.close()
-    gate.open()
-    run = one_server.amdump()
-    assert run.status == 0 and run.done("one"), run.log.read_text()
     target = SCRATCH / "extracted"
-    target.mkdir()
-    gate.close()
-    restore = one_server.command("amfetchdump", "-a", "--extract-client=localhost", "--target", target, "daily", "localhost", "one",
-                                 run.stamp, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    assert wait_until(gate.waiting, PATIENCE) and len(gate.waiting()) == 1, f"at the gate: {gate.waiting()}"
+    restore, _ = begin_gated_restore(one_server, gate, source, target)
     assert wait_until(rests(), PATIENCE, interval=1), "amandad does not come to rest"
     # The tar that does not read holds back the server.
     assert 0 < sum(bytes_read().values()) < megabytes << 20 and restore.poll() is None

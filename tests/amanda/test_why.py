@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.faults import send_signal
-from harness.gate import PATIENCE, GatedDumps
+from harness.gate import PATIENCE, GatedDumps, begin_gated_restore
 from harness.installation import BUILD, SCRATCH, Installation
 from harness.processes import children, descendants, descriptors, name_of, running, wait_until
 
@@ -188,20 +188,7 @@ def test_a_server_that_does_not_read(server, gate, folder, auth):
 
 
 def test_a_restore_whose_extraction_takes_nothing(server, gate, folder):
-    one_server = server()
-    # Only an application extracts where it is told to.
-    one_server.add_disk("one", folder(megabytes=64), "amgtar")
-    gate.close()
-    gate.open()
-    run = one_server.amdump()
-    assert run.status == 0 and run.done("one"), run.log.read_text()
-    target = SCRATCH / "extracted"
-    target.mkdir()
-    gate.close()
-    restore = one_server.command("amfetchdump", "-a", "--extract-client=localhost", "--target", target, "daily", "localhost", "one",
-                                 run.stamp, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    assert wait_until(gate.waiting, PATIENCE)
-    (tar,) = gate.waiting().values()
+    restore, tar = begin_gated_restore(server(), gate, folder(megabytes=64), SCRATCH / "extracted")
     amandads = running({"amandad"})
     assert wait_until(lambda: any(is_held(amandad, tar) for amandad in amandads), PATIENCE)
     report = reports()["one"]

@@ -153,3 +153,17 @@ class GatedDumps:
         assert differences(self.server.disks[disk], restored) == [], disk
         dump.image.unlink()
         shutil.rmtree(restored)
+
+
+def begin_gated_restore(server: Server, gate: Gate, source: Path, target: Path) -> tuple[subprocess.Popen, int]:
+    """Dump a folder as the disk `one`, and start its restore to the client: amfetchdump, and the tar that waits at the gate."""
+    server.add_disk("one", source, "amgtar")
+    gate.close()
+    gate.open()
+    run = server.amdump()
+    assert run.status == 0 and run.done("one"), run.log.read_text()
+    gate.close()
+    restore = server.begin_restore("one", run, target)
+    assert wait_until(gate.waiting, PATIENCE), "tar is not started"
+    (tar,) = gate.waiting().values()
+    return restore, tar

@@ -279,6 +279,12 @@ class Server:
         path.unlink()
         return image
 
+    def begin_restore(self, disk: str, run: Run, target: Path) -> subprocess.Popen:
+        """Start to restore a disk's dump to the client, into a new folder; only an application extracts where it is told to."""
+        target.mkdir(parents=True)
+        return self.command("amfetchdump", "-a", "--extract-client=localhost", "--target", target, "daily", "localhost", disk, run.stamp,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
     def begin_recover(self, disk: str, target: Path, *names: str) -> subprocess.Popen:
         """Start to extract these names of a disk's top folder with amrecover, over the network from the index and the tapes."""
         target.mkdir(parents=True)
